@@ -1,0 +1,279 @@
+import { type Static, Type } from 'typebox';
+import { SANDBOX_ID_PATTERN, TEAM_ID_PATTERN, TEMPLATE_NAME_PATTERN } from '../../ids.ts';
+import { defineCommand } from '../system/command.ts';
+
+/** The commands of a sandbox actor, subject `dormouse.sandbox.<team>.<id>.<command>`, and the data they speak of. */
+
+const closed = { additionalProperties: false } as const;
+const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
+  Type.Union([schema, Type.Null()]);
+
+/** Top-level states of the machine, as callers see them. What is inside one is in `step`. */
+export const SANDBOX_STATES = [
+  'creating',
+  'running',
+  'pausing',
+  'paused',
+  'resuming',
+  'restarting',
+  'crashed',
+  'undoing',
+  'failed',
+  'stranded',
+  'destroying',
+  'destroyed',
+] as const;
+export const SandboxState = Type.Enum(SANDBOX_STATES, { description: 'State of the sandbox' });
+export type SandboxState = Static<typeof SandboxState>;
+
+export const Metadata = Type.Record(
+  Type.String({ pattern: '^[A-Za-z0-9_.-]{1,64}$' }),
+  Type.String({ maxLength: 512 }),
+  {
+    description: 'Labels of your own; `GET /v1/sandboxes?metadata.KEY=VALUE` finds them again',
+    maxProperties: 32,
+  },
+);
+
+export const ErrorSummary = Type.Object({ code: Type.String(), detail: Type.String() }, closed);
+
+/** What a caller wants; defaults are filled in by the edge from this schema. */
+export const SandboxOptions = Type.Object(
+  {
+    template: Type.String({
+      pattern: TEMPLATE_NAME_PATTERN,
+      default: 'minimal',
+      description: 'Name of the template',
+    }),
+    vcpus: Type.Integer({ minimum: 1, maximum: 64, default: 1, description: 'Virtual CPUs' }),
+    memory_mb: Type.Integer({
+      minimum: 96,
+      maximum: 1_048_576,
+      default: 512,
+      description: 'Guest memory in MiB',
+    }),
+    disk_size_mb: Type.Integer({
+      minimum: 64,
+      maximum: 16_777_216,
+      default: 20480,
+      description: 'Size of the root disk that the guest sees, in MiB',
+    }),
+    timeout_s: Type.Integer({
+      minimum: 0,
+      maximum: 31_536_000,
+      default: 0,
+      description: 'Seconds without activity after which `on_timeout` happens; 0 for never',
+    }),
+    on_timeout: Type.Enum(['pause', 'destroy'], {
+      default: 'pause',
+      description: 'What happens when the time is over',
+    }),
+    auto_resume: Type.Boolean({
+      default: false,
+      description: 'Whether an exec on the paused sandbox resumes it first',
+    }),
+    metadata: Type.Optional(Metadata),
+  },
+  closed,
+);
+export type SandboxOptions = Static<typeof SandboxOptions>;
+
+/** A sandbox as callers see it. */
+export const SandboxView = Type.Object(
+  {
+    id: Type.String({ pattern: SANDBOX_ID_PATTERN }),
+    team_id: Type.String({ pattern: TEAM_ID_PATTERN }),
+    host_id: Type.String(),
+    template: Type.String(),
+    state: SandboxState,
+    /** The step inside the state, such as `snapshotting`; null at rest. */
+    step: Nullable(Type.String()),
+    vcpus: Type.Integer(),
+    memory_mb: Type.Integer(),
+    disk_size_mb: Type.Integer(),
+    timeout_s: Type.Integer(),
+    on_timeout: Type.Enum(['pause', 'destroy']),
+    auto_resume: Type.Boolean(),
+    metadata: Metadata,
+    created_at: Type.String({ format: 'date-time' }),
+    updated_at: Type.String({ format: 'date-time', description: 'Time of the last transition' }),
+    expires_at: Nullable(Type.String({ format: 'date-time' })),
+    /** Number of the last transition. */
+    seq: Type.Integer(),
+    /** Counts the runs: 1 after create, one more after each resume or restart. */
+    execution: Type.Integer(),
+    /** Why the last operation failed, until the next one succeeds. */
+    last_error: Nullable(ErrorSummary),
+    /** Commands that this state takes now. */
+    allowed: Type.Array(Type.String()),
+  },
+  closed,
+);
+export type SandboxView = Static<typeof SandboxView>;
+
+const None = Type.Object({}, closed);
+
+/** How the bytes of a field are written: text as it is, anything else as base64. */
+export const Encoding = Type.Enum(['utf8', 'base64']);
+
+/** Largest `stdin` and largest kept output of each stream, in bytes. The rest of an output is dropped and reported. */
+export const MAX_STDIN_BYTES = 2 * 1024 * 1024;
+export const MAX_OUTPUT_BYTES = 1024 * 1024;
+/** Longest time that an exec may ask for, in seconds. */
+export const MAX_EXEC_TIMEOUT_S = 3600;
+
+export const ExecRequest = Type.Object(
+  {
+    cmd: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 131_072, description: 'Shell command, run by /bin/sh -c' }),
+    ),
+    argv: Type.Optional(
+      Type.Array(Type.String({ maxLength: 131_072 }), {
+        minItems: 1,
+        maxItems: 4096,
+        description: 'Program and arguments, without a shell',
+      }),
+    ),
+    cwd: Type.Optional(Type.String({ minLength: 1, maxLength: 4096 })),
+    env: Type.Optional(
+      Type.Record(
+        Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]{0,127}$' }),
+        Type.String({ maxLength: 131_072 }),
+        { maxProperties: 256 },
+      ),
+    ),
+    user: Type.Optional(
+      Type.String({
+        pattern: '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$',
+        description: 'User name or number in the guest; root when absent',
+      }),
+    ),
+    stdin: Type.Optional(Type.String({ maxLength: MAX_STDIN_BYTES * 2 })),
+    stdin_encoding: Type.Optional(Encoding),
+    timeout_s: Type.Optional(
+      Type.Number({
+        exclusiveMinimum: 0,
+        maximum: MAX_EXEC_TIMEOUT_S,
+        default: 60,
+        description: 'Killed in the guest after this many seconds',
+      }),
+    ),
+  },
+  { ...closed, description: 'Exactly one of `cmd` and `argv`' },
+);
+export type ExecRequest = Static<typeof ExecRequest>;
+
+export const ExecReply = Type.Object(
+  {
+    exit_code: Nullable(Type.Integer({ description: 'Exit status; null when a signal ended the program' })),
+    signal: Nullable(Type.String()),
+    timed_out: Type.Boolean(),
+    stdout: Type.String(),
+    stdout_encoding: Encoding,
+    stdout_truncated: Type.Boolean(),
+    stderr: Type.String(),
+    stderr_encoding: Encoding,
+    stderr_truncated: Type.Boolean(),
+    duration_ms: Type.Number(),
+  },
+  closed,
+);
+export type ExecReply = Static<typeof ExecReply>;
+
+export const sandboxCommands = {
+  get: defineCommand({
+    name: 'get',
+    summary: 'Says what the sandbox is now.',
+    request: None,
+    reply: SandboxView,
+    defaultTimeoutMs: 5_000,
+  }),
+  exec: defineCommand({
+    name: 'exec',
+    summary: 'Runs a program in the guest and returns its output.',
+    request: ExecRequest,
+    reply: ExecReply,
+    defaultTimeoutMs: 65_000,
+  }),
+  pause: defineCommand({
+    name: 'pause',
+    summary: 'Saves memory and disk and stops the virtual machine.',
+    request: None,
+    reply: SandboxView,
+    defaultTimeoutMs: 120_000,
+  }),
+  resume: defineCommand({
+    name: 'resume',
+    summary: 'Loads a paused sandbox; its programs go on where they were.',
+    request: None,
+    reply: SandboxView,
+    defaultTimeoutMs: 120_000,
+  }),
+  restart: defineCommand({
+    name: 'restart',
+    summary: 'Boots a running or crashed sandbox anew on the same disk.',
+    request: None,
+    reply: SandboxView,
+    defaultTimeoutMs: 120_000,
+  }),
+  ping: defineCommand({
+    name: 'ping',
+    summary: 'Extends the time until `on_timeout` happens.',
+    request: Type.Object(
+      {
+        timeout_s: Type.Optional(
+          Type.Integer({
+            minimum: 0,
+            maximum: 31_536_000,
+            description: 'New timeout in seconds; 0 for never',
+          }),
+        ),
+      },
+      closed,
+    ),
+    reply: SandboxView,
+    defaultTimeoutMs: 5_000,
+  }),
+  destroy: defineCommand({
+    name: 'destroy',
+    summary: 'Removes the sandbox with all that it holds.',
+    request: None,
+    reply: SandboxView,
+    defaultTimeoutMs: 120_000,
+  }),
+} as const;
+export type SandboxCommandName = keyof typeof sandboxCommands;
+
+/** One transition, as it is journaled in the outbox, published on JetStream and stored by the projector. */
+export const SandboxTransition = Type.Object(
+  {
+    v: Type.Literal(1),
+    sandbox_id: Type.String({ pattern: SANDBOX_ID_PATTERN }),
+    team_id: Type.String({ pattern: TEAM_ID_PATTERN }),
+    host_id: Type.String(),
+    /** Counts the transitions of this sandbox from 1 without a gap. */
+    seq: Type.Integer({ minimum: 1 }),
+    execution: Type.Integer(),
+    at: Type.String({ format: 'date-time' }),
+    /** Full state values, such as `pausing.snapshotting`. */
+    from: Nullable(Type.String()),
+    to: Type.String(),
+    /** What caused it: a command's name, `step.done`, `step.failed`, `timeout`, `vmm.exited`, `adopted`. */
+    cause: Type.String(),
+    command_id: Nullable(Type.String()),
+    /** The step that ended with this transition, and how long it took. */
+    step: Nullable(Type.String()),
+    step_duration_ms: Nullable(Type.Number()),
+    error: Nullable(
+      Type.Object({
+        code: Type.String(),
+        detail: Type.String(),
+        causes: Type.Optional(Type.Array(Type.String())),
+      }),
+    ),
+    /** The sandbox after the transition: enough for a read model without asking anybody. */
+    sandbox: SandboxView,
+  },
+  closed,
+);
+export type SandboxTransition = Static<typeof SandboxTransition>;

@@ -1,0 +1,71 @@
+/**
+ * Disks. A driver keeps a sandbox's disk as one or more files inside a folder (`live/` or `snapshot/`) and can make it
+ * a thing that a virtual machine monitor opens. Every operation is idempotent: it makes sure of its result, and doing it
+ * again changes nothing.
+ *
+ * Two drivers share this interface: `reflink` (the disk is a clone of the image, attach does nothing) and `device-mapper`
+ * (the folder holds a copy-on-write file, attach makes loop and snapshot devices).
+ */
+
+/** Runs `operation` alone, after all that were asked before it. The host actor's lane; device operations go through it. */
+export type Exclusive = <T>(
+  label: string,
+  operation: (signal: AbortSignal) => Promise<T>,
+  signal?: AbortSignal,
+) => Promise<T>;
+
+/** Where a disk comes from and how large the guest shall see it. */
+export interface DiskSpec {
+  /** Names the disk: kernel devices and holders carry it. */
+  sandboxId: string;
+  /** Folder that holds the disk's files. */
+  dir: string;
+  /** Root file system image (ext4) that the disk starts as. Never written to. */
+  imagePath: string;
+  /** Size that the guest sees, in MiB (2^20 bytes). At least the image's own size. */
+  sizeMb: number;
+}
+
+/** The disk of a folder, to be attached, detached or removed. */
+export interface DiskRef {
+  sandboxId: string;
+  dir: string;
+}
+
+/** A disk that a virtual machine monitor can open. */
+export interface AttachedDisk {
+  /** A raw file or a block device. */
+  path: string;
+}
+
+export interface DiskUsage {
+  /** Size that the guest sees, in bytes. */
+  sizeBytes: number;
+  /** What the disk's own files take on the host, in bytes: `blocks * 512`, never the apparent size. */
+  allocatedBytes: number;
+}
+
+export interface DiskDriver {
+  readonly kind: 'reflink' | 'device-mapper';
+
+  /** Makes sure that the folder holds a disk made from the image. Throws `DISK_FULL`, `DISK_FAILED`, `INVALID_SIZE`. */
+  create(spec: DiskSpec, signal: AbortSignal): Promise<void>;
+
+  /** Makes sure that `toDir` holds a copy of the disk in `fromDir`, constant in time where the file system can. */
+  clone(fromDir: string, toDir: string, signal: AbortSignal): Promise<void>;
+
+  /** Makes sure that the disk can be opened. A stale device of the same name is removed first. */
+  attach(disk: DiskRef, signal: AbortSignal): Promise<AttachedDisk>;
+
+  /** Makes sure that no device of the disk is left. Its files stay. Throws `DEVICE_BUSY` when somebody holds it open. */
+  detach(disk: DiskRef, signal: AbortSignal): Promise<void>;
+
+  /** Makes sure that neither devices nor files of the disk are left. */
+  remove(disk: DiskRef, signal: AbortSignal): Promise<void>;
+
+  /** Writes the disk as a standalone image to `imagePath`. The disk must not change meanwhile. Not in the lane. */
+  flatten(disk: DiskRef, imagePath: string, signal: AbortSignal): Promise<void>;
+
+  /** What the disk takes, measured. */
+  usage(disk: DiskRef): Promise<DiskUsage>;
+}

@@ -1,0 +1,9 @@
+export { catalogue, type ErrorAnswer, type ErrorCode, isErrorCode } from './catalogue.ts';
+export {
+  DormouseError,
+  type ErrorData,
+  type ErrorRecord,
+  hasCode,
+  messageOf,
+  toDormouseError,
+} from './dormouse-error.ts';
