@@ -1,0 +1,124 @@
+import type { HostInfo } from '../actors/host/protocol.ts';
+import type { SandboxTransition } from '../actors/sandbox/protocol.ts';
+import type { Command, CommandContext, ReplyOf, RequestOf } from '../actors/system/command.ts';
+
+/** What the rest of the program knows of the bus. Implemented over NATS; the simulation has one in memory. */
+
+export interface RequestOptions {
+  /** When the caller stops waiting, in milliseconds since the epoch. Default: now plus the command's `defaultTimeoutMs`. */
+  deadlineMs?: number;
+  /** Makes a repeated command be done once. A new one is made when absent. */
+  commandId?: string;
+  traceparent?: string;
+  /** Aborting it makes the request reject with `CANCELLED` and tells the responder that nobody waits any more. */
+  signal?: AbortSignal;
+}
+
+/** What a responder is called with. `body` has passed the command's schema. */
+export type Handler<C extends Command> = (
+  body: RequestOf<C>,
+  context: CommandContext,
+  subject: string,
+) => Promise<ReplyOf<C>>;
+
+export interface Responder {
+  /** Stops taking messages and waits for those that are being answered. */
+  close(): Promise<void>;
+}
+
+export interface ServeOptions {
+  /** Queue group: one member of it gets each message. Without one, every responder gets it. */
+  queue?: string;
+  /** Beyond this many requests at work, further ones are answered `MAILBOX_FULL`. */
+  maxInFlight?: number;
+}
+
+/** A group of commands announced as a NATS service, so that `nats micro ls` and `$SRV.INFO` show it. */
+export interface ServiceOptions extends ServeOptions {
+  /** Such as `dormouse-host`. */
+  name: string;
+  description: string;
+  metadata?: Record<string, string>;
+}
+
+export interface StoredEvent {
+  transition: SandboxTransition;
+  /** Sequence number in the stream. */
+  streamSeq: number;
+  ack(): Promise<void>;
+  /** Asks for the event again after `delayMs`. */
+  retry(delayMs: number): void;
+}
+
+/** The stream `DORMOUSE_EVENTS`. */
+export interface EventLog {
+  /** Resolves when JetStream has the event. Sent again with the same id it is stored once. Throws `BUS_UNAVAILABLE`. */
+  append(transition: SandboxTransition): Promise<void>;
+  /** Delivers events in order to a durable consumer until `signal` aborts. Survives reconnects. */
+  consume(durable: string, handle: (event: StoredEvent) => Promise<void>, signal: AbortSignal): Promise<void>;
+}
+
+/** The bucket `dormouse_hosts`: one entry for each host that lives. */
+export interface HostDirectory {
+  /** Writes this host's entry again, for another TTL. */
+  announce(info: HostInfo): Promise<void>;
+  withdraw(hostId: string): Promise<void>;
+  /** Entries that have not expired. */
+  list(): Promise<HostInfo[]>;
+}
+
+export type BusStatus = 'connected' | 'disconnected' | 'closed';
+
+export interface Bus {
+  /**
+   * Sends a command and waits for its reply, checked against the command's schema. Throws the responder's error,
+   * `DEADLINE_EXCEEDED`, `CANCELLED`, `BUS_UNAVAILABLE`, `BAD_REPLY`, or `unanswered` (default `HOST_UNREACHABLE`) when
+   * nobody listens on the subject.
+   */
+  request<C extends Command>(
+    subject: string,
+    command: C,
+    body: RequestOf<C>,
+    options?: RequestOptions,
+  ): Promise<ReplyOf<C>>;
+
+  /** Answers the command on the subject. Bodies that fail the schema never reach the handler. */
+  serve<C extends Command>(
+    subject: string,
+    command: C,
+    handler: Handler<C>,
+    options?: ServeOptions,
+  ): Responder;
+
+  /** Answers several commands, `subjectPrefix` + '.' + name, announced as a service. */
+  service(
+    subjectPrefix: string,
+    handlers: ReadonlyArray<ServiceEndpoint>,
+    options: ServiceOptions,
+  ): Promise<Responder>;
+
+  readonly events: EventLog;
+  readonly hosts: HostDirectory;
+
+  /** Bytes of a running exec and other messages without an answer. */
+  publish(subject: string, payload: Uint8Array): void;
+  subscribe(subject: string, onMessage: (payload: Uint8Array, subject: string) => void): { close(): void };
+
+  status(): BusStatus;
+  /** Calls `changed` on each change of status. Returns an undo. */
+  onStatus(changed: (status: BusStatus) => void): () => void;
+
+  /** Finishes what is under way and closes the connection. */
+  drain(): Promise<void>;
+}
+
+/** A command and its handler; made with `endpoint()`, which ties their types together. */
+export interface ServiceEndpoint {
+  command: Command;
+  handler: Handler<Command>;
+}
+
+export function endpoint<C extends Command>(command: C, handler: Handler<C>): ServiceEndpoint {
+  // The bus checks the body against the command's own schema before it calls the handler, so the narrower type is true.
+  return { command, handler: handler as unknown as Handler<Command> };
+}
