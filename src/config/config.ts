@@ -1,0 +1,87 @@
+import path from 'node:path';
+import { DormouseError } from '../errors/index.ts';
+import { type Variable, type VariableKey, variables } from './variables.ts';
+
+type ValueOf<V extends Variable> = V['kind'] extends 'integer'
+  ? number
+  : V['kind'] extends 'boolean'
+    ? boolean
+    : V extends { choices: readonly (infer C)[] }
+      ? C
+      : string;
+
+/** All settings, checked and typed. Optional ones without a fallback are `undefined` when they were not set. */
+export type Config = {
+  readonly [K in VariableKey]: (typeof variables)[K]['fallback'] extends undefined
+    ? ValueOf<(typeof variables)[K]> | undefined
+    : ValueOf<(typeof variables)[K]>;
+};
+
+/**
+ * Reads the settings from an environment.
+ *
+ * @throws `CONFIG_INVALID` that names every wrong variable, its value and what would be right, and every variable that
+ * begins with `DORMOUSE_` but is not known (a misspelled one is silent otherwise)
+ */
+export function loadConfig(environment: Readonly<Record<string, string | undefined>> = process.env): Config {
+  const problems: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [key, variable] of Object.entries(variables) as Array<[VariableKey, Variable]>) {
+    const text = environment[variable.name] || variable.fallback;
+    if (text === undefined) continue;
+    const value = parse(variable, text);
+    if (value instanceof Error) problems.push(`${variable.name}=${JSON.stringify(text)}: ${value.message}`);
+    else values[key] = value;
+  }
+  const known = new Set<string>(Object.values(variables).map((variable) => variable.name));
+  for (const name of Object.keys(environment)) {
+    // DORMOUSE_TEST_* belongs to the test-suite.
+    if (name.startsWith('DORMOUSE_') && !known.has(name) && !name.startsWith('DORMOUSE_TEST_'))
+      problems.push(`${name}: there is no such setting`);
+  }
+  if (problems.length > 0) {
+    throw new DormouseError(
+      'CONFIG_INVALID',
+      `${problems.join('; ')}. \`dormouse up --help\` lists the settings.`,
+      { data: { problems } },
+    );
+  }
+  return values as Config;
+}
+
+function parse(variable: Variable, text: string): unknown {
+  switch (variable.kind) {
+    case 'integer': {
+      const value = Number(text);
+      const { min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER } = variable;
+      if (!/^-?\d+$/.test(text) || value < min || value > max)
+        return new Error(`must be a whole number from ${min} to ${max}`);
+      return value;
+    }
+    case 'boolean':
+      return text === '1' || text === 'true'
+        ? true
+        : text === '0' || text === 'false'
+          ? false
+          : new Error('must be true or false');
+    case 'choice':
+      return variable.choices?.includes(text)
+        ? text
+        : new Error(`must be one of ${variable.choices?.join(', ')}`);
+    case 'url':
+      return URL.canParse(text) ? text : new Error('must be a URL');
+    case 'path':
+      return path.resolve(text);
+    case 'string':
+      return text;
+  }
+}
+
+/** The settings as lines for `--help` and the README: name, default, meaning. */
+export function describeVariables(): Array<{ name: string; fallback: string; help: string }> {
+  return (Object.values(variables) as Variable[]).map((variable) => ({
+    name: variable.name,
+    fallback: variable.fallback ?? '',
+    help: variable.choices ? `${variable.help} (${variable.choices.join(', ')})` : variable.help,
+  }));
+}

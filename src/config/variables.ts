@@ -1,0 +1,153 @@
+import os from 'node:os';
+import path from 'node:path';
+
+/**
+ * Every setting, as data: `dormouse up --help`, the README's table and the validation are made from this list.
+ * A setting is an environment variable; there is no configuration file.
+ */
+export interface Variable {
+  name: string;
+  kind: 'string' | 'integer' | 'boolean' | 'path' | 'url' | 'choice';
+  /** Shown in help. `undefined`: not set unless the user sets it. */
+  fallback: string | undefined;
+  help: string;
+  choices?: readonly string[];
+  min?: number;
+  max?: number;
+}
+
+function defaultDataDir(): string {
+  if (process.getuid?.() === 0) return '/var/lib/dormouse';
+  return path.join(process.env.XDG_DATA_HOME ?? path.join(os.homedir(), '.local', 'share'), 'dormouse');
+}
+
+export const variables = {
+  dataDir: {
+    name: 'DORMOUSE_DATA_DIR',
+    kind: 'path',
+    fallback: defaultDataDir(),
+    help: 'where sandboxes, templates and the embedded servers keep their data',
+  },
+  httpHost: {
+    name: 'DORMOUSE_HTTP_HOST',
+    kind: 'string',
+    fallback: '127.0.0.1',
+    help: 'address that the edge listens on',
+  },
+  httpPort: {
+    name: 'DORMOUSE_HTTP_PORT',
+    kind: 'integer',
+    fallback: '7070',
+    min: 0,
+    max: 65535,
+    help: 'port that the edge listens on; 0 for any free one',
+  },
+  natsUrl: {
+    name: 'NATS_URL',
+    kind: 'url',
+    fallback: undefined,
+    help: 'NATS server to use, such as nats://user:password@host:4222; without it one is started',
+  },
+  databaseUrl: {
+    name: 'DATABASE_URL',
+    kind: 'url',
+    fallback: undefined,
+    help: 'PostgreSQL database to use, such as postgresql://user@host/dormouse; without it one is started',
+  },
+  apiKey: {
+    name: 'DORMOUSE_API_KEY',
+    kind: 'string',
+    fallback: undefined,
+    help: "API key that the first start accepts, and that the client commands send; without it one is made and kept in the data directory's file api-key",
+  },
+  url: {
+    name: 'DORMOUSE_URL',
+    kind: 'url',
+    fallback: undefined,
+    help: 'address of the edge for the client commands; without it that of the server which runs on this data directory',
+  },
+  hostId: {
+    name: 'DORMOUSE_HOST_ID',
+    kind: 'string',
+    fallback: undefined,
+    help: 'name of this host on the bus; without it one is made and kept in the data directory',
+  },
+  logLevel: {
+    name: 'DORMOUSE_LOG_LEVEL',
+    kind: 'choice',
+    fallback: 'info',
+    choices: ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
+    help: 'least level that is logged',
+  },
+  logFile: {
+    name: 'DORMOUSE_LOG_FILE',
+    kind: 'path',
+    fallback: undefined,
+    help: 'file for the log; without it `dormouse up` writes to dormouse.log in the data directory and the other roles to standard error',
+  },
+  diskDriver: {
+    name: 'DORMOUSE_DISK_DRIVER',
+    kind: 'choice',
+    fallback: 'reflink',
+    choices: ['reflink'],
+    help: 'how disks are made',
+  },
+  storeSizeMb: {
+    name: 'DORMOUSE_STORE_SIZE_MB',
+    kind: 'integer',
+    fallback: undefined,
+    min: 1024,
+    max: 1_073_741_824,
+    help: 'size of the XFS image that is made when the data directory has no reflinks; without it most of what is free',
+  },
+  accelerator: {
+    name: 'DORMOUSE_ACCELERATOR',
+    kind: 'choice',
+    fallback: 'auto',
+    choices: ['auto', 'kvm', 'tcg'],
+    help: 'how virtual CPUs are run; auto tries KVM and falls back to emulation',
+  },
+  qemu: { name: 'DORMOUSE_QEMU', kind: 'string', fallback: 'qemu-system-x86_64', help: 'QEMU program' },
+  spareSlots: {
+    name: 'DORMOUSE_SPARE_SLOTS',
+    kind: 'integer',
+    fallback: '2',
+    min: 0,
+    max: 64,
+    help: 'network slots made ahead of time',
+  },
+  vcpus: {
+    name: 'DORMOUSE_VCPUS',
+    kind: 'integer',
+    fallback: undefined,
+    min: 1,
+    max: 4096,
+    help: 'virtual CPUs that running sandboxes may take together; without it 16 for each processor',
+  },
+  memoryMb: {
+    name: 'DORMOUSE_MEMORY_MB',
+    kind: 'integer',
+    fallback: undefined,
+    min: 128,
+    max: 1_073_741_824,
+    help: 'guest memory in MiB that running sandboxes may take together; without it 90 % of what the machine has',
+  },
+  guestTimeoutS: {
+    name: 'DORMOUSE_GUEST_TIMEOUT_S',
+    kind: 'integer',
+    fallback: '60',
+    min: 1,
+    max: 3600,
+    help: 'seconds that a guest has to answer after it was started',
+  },
+  mailboxSize: {
+    name: 'DORMOUSE_MAILBOX_SIZE',
+    kind: 'integer',
+    fallback: '64',
+    min: 1,
+    max: 65536,
+    help: 'messages that wait for one sandbox before further ones are refused',
+  },
+} as const satisfies Record<string, Variable>;
+
+export type VariableKey = keyof typeof variables;
