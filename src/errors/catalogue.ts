@@ -81,6 +81,7 @@ export const catalogue = {
   VMM_GONE: { status: 500, answer: 'stuck', title: "The sandbox's virtual machine is gone" },
   SNAPSHOT_INVALID: { status: 500, answer: 'stuck', title: 'The snapshot cannot be loaded' },
   GUEST_UNREACHABLE: { status: 504, answer: 'retry', title: 'The guest did not answer' },
+  GUEST_REFUSED: { status: 502, answer: 'stuck', title: 'The guest does not accept the token' },
   GUEST_PROTOCOL: {
     status: 502,
     answer: 'stuck',

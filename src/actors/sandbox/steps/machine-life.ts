@@ -1,0 +1,158 @@
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
+import type { VmExit } from '../../../drivers/vmm/types.ts';
+import { MEMORY_FILE } from '../../../paths.ts';
+import type { SandboxContext } from '../context.ts';
+import type { SandboxDrivers, SandboxStep } from '../drivers.ts';
+import { readMeta } from '../snapshot-meta.ts';
+import { bootToken, runToken } from '../token.ts';
+import { identifyGuest } from './greeting.ts';
+import { vmOf, vmSpec } from './vm-spec.ts';
+
+/** How long a monitor that was asked to quit may take before it is killed, in milliseconds. */
+export const QUIT_GRACE_MS = 2_000;
+const BYTES_PER_MB = 1024 * 1024;
+
+/** The virtual machine: started, loaded, greeted, watched, stopped. */
+export function machineLifeSteps(drivers: SandboxDrivers) {
+  const { vmm, guest, pathsOf, guestTimeoutMs } = drivers;
+  const undoVmm = ({ id, vm }: SandboxContext, signal: AbortSignal): Promise<void> =>
+    vmm.stop(vm ?? { sandboxId: id, runDir: pathsOf(id).run }, QUIT_GRACE_MS, signal);
+  /** Cold boot on the disk in `live/`. Memory of an earlier run is thrown away. */
+  const boot = async (context: SandboxContext, signal: AbortSignal): Promise<Partial<SandboxContext>> => {
+    const paths = pathsOf(context.id);
+    await undoVmm(context, signal);
+    await rm(path.join(paths.live, MEMORY_FILE), { force: true });
+    return { vm: await vmm.start(vmSpec(context, paths), signal) };
+  };
+  const greet = async (context: SandboxContext, signal: AbortSignal): Promise<Partial<SandboxContext>> => {
+    const { execution } = context;
+    const endpoint = await identifyGuest(
+      drivers,
+      context,
+      { token: bootToken(context, execution), nextToken: runToken(context, execution) },
+      signal,
+    );
+    await guest.growRoot(endpoint, signal);
+    return {};
+  };
+
+  /** Boots the new sandbox's machine, or loads it from the saved machine that it starts from, with stopped vCPUs. */
+  const launchVm: SandboxStep = {
+    name: 'launchVm',
+    direction: 'forward',
+    timeoutMs: 30_000,
+    acquires: ['vmm'],
+    async run(context, { signal }) {
+      if (context.source.kind === 'image') return await boot(context, signal);
+      await undoVmm(context, signal);
+      return { vm: await vmm.restore(vmSpec(context, pathsOf(context.id)), context.source.dir, signal) };
+    },
+  };
+
+  /** Lets the new sandbox's guest run and makes it different from every other one. */
+  const welcomeGuest: SandboxStep = {
+    name: 'welcomeGuest',
+    direction: 'forward',
+    timeoutMs: guestTimeoutMs,
+    async run(context, { signal }) {
+      if (context.source.kind === 'image') return await greet(context, signal);
+      const meta = await readMeta(context.source.dir);
+      const grows = context.options.disk_size_mb > meta.disk_size_mb;
+      if (grows) await vmm.growDisk(vmOf(context), context.options.disk_size_mb * BYTES_PER_MB, signal);
+      await vmm.thaw(vmOf(context), signal);
+      const endpoint = await identifyGuest(
+        drivers,
+        context,
+        { token: meta.token, nextToken: runToken(context, context.execution) },
+        signal,
+      );
+      if (grows) await guest.growRoot(endpoint, signal);
+      return {};
+    },
+  };
+
+  /** Lasts as long as the sandbox runs; ends when the machine does. Makes sure that an adopted machine runs. */
+  const watchVm: SandboxStep<VmExit> = {
+    name: 'watchVm',
+    direction: 'undo',
+    timeoutMs: Number.POSITIVE_INFINITY,
+    async run(context, { signal }) {
+      const vm = vmOf(context);
+      const status = await vmm.status(vm, signal);
+      if (status === 'gone')
+        return { reason: 'unknown', detail: 'the process was gone when it was looked for' };
+      if (status === 'frozen') await vmm.thaw(vm, signal);
+      return await new Promise<VmExit>((resolve, reject) => {
+        const stop = vmm.watch(vm, resolve);
+        const leave = (): void => {
+          stop();
+          reject(signal.reason);
+        };
+        if (signal.aborted) leave();
+        else signal.addEventListener('abort', leave, { once: true });
+      });
+    },
+  };
+
+  /** Asks the monitor to quit and kills it after a grace. Nothing may cancel this: the disk comes next. */
+  const stopVm: SandboxStep = {
+    name: 'stopVm',
+    direction: 'undo',
+    timeoutMs: 15_000,
+    releases: ['vmm'],
+    async run(context, { signal }) {
+      drivers.sessions.cut(context.id);
+      await undoVmm(context, signal);
+      return { vm: null };
+    },
+  };
+
+  /** Loads `snapshot/` on the clone in `live/`, with stopped vCPUs. */
+  const restoreVm: SandboxStep = {
+    name: 'restoreVm',
+    direction: 'forward',
+    timeoutMs: 30_000,
+    acquires: ['vmm'],
+    async run(context, { signal }) {
+      const paths = pathsOf(context.id);
+      await undoVmm(context, signal);
+      return { vm: await vmm.restore(vmSpec(context, paths), paths.snapshot, signal) };
+    },
+  };
+
+  /** Lets the guest run again, with the right time, fresh entropy and a new token. */
+  const wakeGuest: SandboxStep = {
+    name: 'wakeGuest',
+    direction: 'forward',
+    timeoutMs: guestTimeoutMs,
+    async run(context, { signal }) {
+      await vmm.thaw(vmOf(context), signal);
+      const { execution } = context;
+      await identifyGuest(
+        drivers,
+        context,
+        { token: runToken(context, execution), nextToken: runToken(context, execution + 1) },
+        signal,
+      );
+      return {};
+    },
+  };
+
+  const bootVm: SandboxStep = {
+    name: 'bootVm',
+    direction: 'forward',
+    timeoutMs: 30_000,
+    acquires: ['vmm'],
+    run: (context, { signal }) => boot(context, signal),
+  };
+
+  const greetGuest: SandboxStep = {
+    name: 'greetGuest',
+    direction: 'forward',
+    timeoutMs: guestTimeoutMs,
+    run: (context, { signal }) => greet(context, signal),
+  };
+
+  return { launchVm, welcomeGuest, watchVm, stopVm, restoreVm, wakeGuest, bootVm, greetGuest, undoVmm };
+}

@@ -1,0 +1,30 @@
+/** The names of all steps: in the machine, the log, the events, the visualizer and the tests they are spelled the same. */
+export const sandboxStepNames = [
+  'makeDisk',
+  'acquireSlot',
+  'launchVm',
+  'welcomeGuest',
+  'watchVm',
+  'drain',
+  'freezeVcpus',
+  'saveVm',
+  'thawVcpus',
+  'stopVm',
+  'detachDisk',
+  'commitSnapshot',
+  'relaunchVm',
+  'releaseSlot',
+  'flushSnapshot',
+  'cloneSnapshot',
+  'attachDisk',
+  'restoreVm',
+  'wakeGuest',
+  'discardSnapshot',
+  'rollBackResume',
+  'bootVm',
+  'greetGuest',
+  'clearWreck',
+  'releaseAll',
+] as const;
+
+export type SandboxStepName = (typeof sandboxStepNames)[number];

@@ -1,0 +1,188 @@
+import { randomUUID } from 'node:crypto';
+import { access, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { renameDurably, syncPath } from '../../../durable-file.ts';
+import { DormouseError } from '../../../errors/index.ts';
+import { MEMORY_FILE, META_FILE, type SandboxPaths } from '../../../paths.ts';
+import type { SandboxContext } from '../context.ts';
+import type { SandboxDrivers, SandboxStep } from '../drivers.ts';
+import { bootId, markSynced, readMeta, removeMeta, writeMeta } from '../snapshot-meta.ts';
+import { runToken } from '../token.ts';
+import { identifyGuest } from './greeting.ts';
+import { vmOf, vmSpec } from './vm-spec.ts';
+
+const exists = (file: string): Promise<boolean> =>
+  access(file).then(
+    () => true,
+    () => false,
+  );
+
+/** Saving a running machine and the way back from each point of it. */
+export function snapshotSteps(drivers: SandboxDrivers) {
+  const { vmm, disk, sessions, clock, pathsOf } = drivers;
+
+  /** A folder that a machine writes to must never be loadable: what `saveVm` wrote goes before the vCPUs do. */
+  const discardSave = async (paths: SandboxPaths): Promise<void> => {
+    await removeMeta(paths.live);
+    await vmm.discardSave(paths.live);
+  };
+
+  /** Cuts what is open to the guest. Its programs go on, and who waits for one attaches again. */
+  const drain: SandboxStep = {
+    name: 'drain',
+    direction: 'forward',
+    timeoutMs: 2_000,
+    async run({ id }) {
+      sessions.cut(id);
+      return {};
+    },
+  };
+
+  const freezeVcpus: SandboxStep = {
+    name: 'freezeVcpus',
+    direction: 'forward',
+    timeoutMs: 10_000,
+    async run(context, { signal }) {
+      await vmm.freeze(vmOf(context), signal);
+      return {};
+    },
+  };
+
+  /** Device state and meta data into `live/`. Freezes again: after a restart of the agent nobody knows. */
+  const saveVm: SandboxStep = {
+    name: 'saveVm',
+    direction: 'forward',
+    timeoutMs: 60_000,
+    async run(context, { signal }) {
+      const { live } = pathsOf(context.id);
+      await vmm.freeze(vmOf(context), signal);
+      await vmm.save(vmOf(context), live, signal);
+      await writeMeta(live, {
+        v: 1,
+        sandbox_id: context.id,
+        created_at: new Date(clock.nowMs()).toISOString(),
+        vcpus: context.options.vcpus,
+        memory_mb: context.options.memory_mb,
+        disk_size_mb: context.options.disk_size_mb,
+        mac: context.mac,
+        hostname: context.id,
+        token: runToken(context, context.execution),
+        kernel_path: context.kernel.kernelPath,
+        initrd_path: context.kernel.initrdPath,
+        boot_id: await bootId(),
+      });
+      return {};
+    },
+  };
+
+  const thawVcpus: SandboxStep = {
+    name: 'thawVcpus',
+    direction: 'undo',
+    timeoutMs: 15_000,
+    async run(context, { signal }) {
+      await discardSave(pathsOf(context.id));
+      await vmm.thaw(vmOf(context), signal);
+      return {};
+    },
+  };
+
+  /** The commit of a pause: `live/` becomes `snapshot/`. Before it the sandbox is running or can be made so; after it, it is paused. */
+  const commitSnapshot: SandboxStep = {
+    name: 'commitSnapshot',
+    direction: 'undo',
+    timeoutMs: 15_000,
+    acquires: ['snapshot'],
+    releases: ['live'],
+    async run({ id }) {
+      const { live, snapshot } = pathsOf(id);
+      if (await exists(live)) {
+        // The way through a failed rollback leads here too, and then there may be nothing that could be loaded.
+        await readMeta(live);
+        await renameDurably(live, snapshot);
+      }
+      return {};
+    },
+  };
+
+  /** Rolls a pause back after the machine was stopped: starts it again from the state just written. */
+  const relaunchVm: SandboxStep = {
+    name: 'relaunchVm',
+    direction: 'undo',
+    timeoutMs: 60_000,
+    acquires: ['live', 'disk', 'vmm'],
+    releases: ['snapshot'],
+    async run(context, { signal }) {
+      const paths = pathsOf(context.id);
+      if (!(await exists(paths.live))) await renameDurably(paths.snapshot, paths.live);
+      const { path: diskPath } = await disk.attach({ sandboxId: context.id, dir: paths.live }, signal);
+      // Without meta data an earlier run of this step had come as far as the thaw: the machine that is there is the one.
+      const loaded = (await exists(path.join(paths.live, META_FILE)))
+        ? undefined
+        : await vmm.find(context.id, paths.run);
+      if (!loaded) await vmm.stop({ sandboxId: context.id, runDir: paths.run }, 0, signal);
+      const vm = loaded ?? (await vmm.restore(vmSpec({ ...context, diskPath }, paths), paths.live, signal));
+      await discardSave(paths);
+      try {
+        await vmm.thaw(vm, signal);
+        const token = runToken(context, context.execution);
+        await identifyGuest(drivers, context, { token, nextToken: token }, signal);
+      } catch (error) {
+        // The saved state is gone, as it must be before a thaw: what is left is the disk.
+        throw new DormouseError(
+          'VMM_GONE',
+          'The pause failed and the virtual machine did not go on. The disk is kept.',
+          { cause: error },
+        );
+      }
+      return { vm, diskPath };
+    },
+  };
+
+  /** Waits until memory and disk of the snapshot are on the host's disk, and notes it. Nobody waits for this. */
+  const flushSnapshot: SandboxStep = {
+    name: 'flushSnapshot',
+    direction: 'undo',
+    timeoutMs: 600_000,
+    async run({ id }, { signal }) {
+      const { snapshot } = pathsOf(id);
+      await syncPath(path.join(snapshot, MEMORY_FILE));
+      await syncPath(snapshot);
+      if (!signal.aborted && (await exists(snapshot))) await markSynced(snapshot);
+      return {};
+    },
+  };
+
+  /** The resumed guest runs: what it came from goes. Out of the way first, which is quick; the deleting can wait. */
+  const discardSnapshot: SandboxStep = {
+    name: 'discardSnapshot',
+    direction: 'undo',
+    timeoutMs: 30_000,
+    releases: ['snapshot'],
+    async run({ id }, { log }) {
+      const { root, snapshot } = pathsOf(id);
+      const trash = path.join(root, `trash-${randomUUID().slice(0, 8)}`);
+      if (await exists(snapshot)) {
+        await renameDurably(snapshot, trash);
+        void rm(trash, { recursive: true, force: true }).catch((error: unknown) =>
+          log.warn({ err: error, trash }, 'an old snapshot could not be deleted yet'),
+        );
+      }
+      return {};
+    },
+  };
+
+  const undoSnapshot = ({ id }: SandboxContext): Promise<void> =>
+    rm(pathsOf(id).snapshot, { recursive: true, force: true });
+
+  return {
+    drain,
+    freezeVcpus,
+    saveVm,
+    thawVcpus,
+    commitSnapshot,
+    relaunchVm,
+    flushSnapshot,
+    discardSnapshot,
+    undoSnapshot,
+  };
+}

@@ -1,0 +1,66 @@
+import type { ErrorRecord } from '../../errors/index.ts';
+import type { Transition } from '../system/actor.ts';
+import { stateName } from '../system/decide.ts';
+import type { ActorRecord } from '../system/journal.ts';
+import type { SandboxContext } from './context.ts';
+import type { SandboxState, SandboxTransition, SandboxView } from './protocol.ts';
+
+/** What callers see of a sandbox. An allow-list: secrets and paths of the host stay where they are. */
+export function viewOf(record: ActorRecord<SandboxContext>, allowed: string[]): SandboxView {
+  const { context } = record;
+  const [state, step] = stateName(record.value).split('.');
+  return {
+    id: context.id,
+    team_id: context.teamId,
+    host_id: context.hostId,
+    template: context.options.template,
+    state: state as SandboxState,
+    step: step === undefined || step === 'resting' ? null : step,
+    vcpus: context.options.vcpus,
+    memory_mb: context.options.memory_mb,
+    disk_size_mb: context.options.disk_size_mb,
+    timeout_s: context.options.timeout_s,
+    on_timeout: context.options.on_timeout,
+    auto_resume: context.options.auto_resume,
+    metadata: context.options.metadata,
+    created_at: iso(context.createdAtMs),
+    updated_at: iso(record.enteredAtMs),
+    expires_at: context.expiresAtMs === null ? null : iso(context.expiresAtMs),
+    seq: record.seq,
+    execution: context.execution,
+    last_error: summary(context.failure ?? context.lastError),
+    allowed,
+  };
+}
+
+/** The event that is published for a transition. */
+export function eventOf(transition: Transition<SandboxContext>, sandbox: SandboxView): SandboxTransition {
+  const { seq, atMs, from, to, cause, commandId, step, stepDurationMs, error, record } = transition;
+  return {
+    v: 1,
+    sandbox_id: record.context.id,
+    team_id: record.context.teamId,
+    host_id: record.context.hostId,
+    seq,
+    execution: record.context.execution,
+    at: iso(atMs),
+    from,
+    to,
+    cause,
+    command_id: commandId,
+    step,
+    step_duration_ms: stepDurationMs,
+    error: error
+      ? { code: error.code, detail: error.detail, ...(error.causes && { causes: error.causes }) }
+      : null,
+    sandbox,
+  };
+}
+
+function summary(error: ErrorRecord | null): SandboxView['last_error'] {
+  return error && { code: error.code, detail: error.detail };
+}
+
+function iso(atMs: number): string {
+  return new Date(atMs).toISOString();
+}

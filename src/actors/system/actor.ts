@@ -1,0 +1,652 @@
+import { createHash } from 'node:crypto';
+import type { AnyMachineSnapshot, AnyStateMachine } from 'xstate';
+import type { Timer } from '../../clock.ts';
+import { DormouseError, type ErrorRecord, messageOf, toDormouseError } from '../../errors/index.ts';
+import { Callers } from './callers.ts';
+import type { CommandContext } from './command.ts';
+import {
+  activeSteps,
+  begin,
+  type Decision,
+  decide,
+  type Effect,
+  restore,
+  stateName,
+  stepDone,
+  stepFailed,
+} from './decide.ts';
+import type { ActorRecord, Journal } from './journal.ts';
+import { Mailbox } from './mailbox.ts';
+import { Outbox } from './outbox.ts';
+import type { ActorPorts, EventSink } from './ports.ts';
+import { runStep, type StepRun } from './run-step.ts';
+import { forget, recordAll, type Step } from './step.ts';
+
+/** What every machine's context has: the command that is being carried out. */
+export interface BaseContext {
+  command: { id: string; name: string; deadlineMs: number } | null;
+}
+
+/** One transition, as it is logged, shown and published. */
+export interface Transition<Context> {
+  seq: number;
+  atMs: number;
+  from: string | null;
+  to: string;
+  /** A command's name, `step.done`, `step.failed`, or the type of an event of the actor's own. */
+  cause: string;
+  commandId: string | null;
+  step: string | null;
+  stepDurationMs: number | null;
+  error: ErrorRecord | null;
+  record: ActorRecord<Context>;
+  snapshot: AnyMachineSnapshot;
+}
+
+export interface ActorOptions<Context extends BaseContext, Event = never> {
+  kind: string;
+  id: string;
+  machine: AnyStateMachine;
+  /** The step behind each `invoke`, by its `src`. */
+  steps: Readonly<Record<string, Step<Context, unknown>>>;
+  journal: Journal;
+  ports: ActorPorts;
+  mailboxSize: number;
+  /** Names of the commands that the machine takes as events. */
+  commands: readonly string[];
+  /** What a command is answered with. */
+  view(record: ActorRecord<Context>, snapshot: AnyMachineSnapshot): unknown;
+  /** `refuse`: a command that does not fit the state is answered with 409. `wait`: it waits until the state takes it. */
+  whenBusy: 'refuse' | 'wait';
+  /** The event for the stream, if transitions of this kind are published. */
+  event?(transition: Transition<Context>): Event | undefined;
+  sink?: EventSink<Event>;
+  /** Actions that only this kind knows. */
+  act?(type: string, params: Readonly<Record<string, unknown>>, actor: Actor<Context, Event>): void;
+  /** After each transition, once it is in the journal. */
+  transitioned?(transition: Transition<Context>): void;
+  /** The actor's code threw: it has stopped, and its supervisor decides. */
+  faulted?(error: unknown): void;
+}
+
+interface Cause {
+  name: string;
+  commandId: string | null;
+  step?: { name: string; durationMs: number; released: readonly string[] };
+  error?: ErrorRecord;
+  fingerprint?: string;
+}
+
+/** How many answers are remembered for commands that arrive again. */
+const REMEMBERED_REPLIES = 32;
+/** How often a journal that could not be written is tried again. */
+const JOURNAL_RETRY_MS = 500;
+
+/**
+ * The runtime of one actor. The machine decides; this carries out: it journals the next state with all that has to be
+ * done, then does it, and feeds what happened back as an event. See ARCHITECTURE.md, "Actors".
+ */
+export class Actor<Context extends BaseContext, Event = never> {
+  readonly id: string;
+  readonly #options: ActorOptions<Context, Event>;
+  readonly #mailbox: Mailbox;
+  readonly #callers: Callers;
+  readonly #running = new Map<string, StepRun>();
+  readonly #timers = new Map<string, Timer>();
+  readonly #changed = new Set<() => void>();
+  readonly #idleWork = new Set<Promise<unknown>>();
+  #snapshot: AnyMachineSnapshot;
+  #record: ActorRecord<Context>;
+  #outbox: Outbox<Event> | undefined;
+  #journalRetry: Timer | undefined;
+  #stopped = false;
+
+  private constructor(
+    options: ActorOptions<Context, Event>,
+    record: ActorRecord<Context>,
+    snapshot: AnyMachineSnapshot,
+  ) {
+    this.id = options.id;
+    this.#options = options;
+    this.#record = record;
+    this.#snapshot = snapshot;
+    this.#mailbox = new Mailbox(options.mailboxSize);
+    this.#callers = new Callers((commandId) => this.#abandon(commandId));
+  }
+
+  /**
+   * Starts an actor: from its journal if there is one, where it goes on in the state it was in (steps of that state are
+   * run again, timers keep their absolute deadlines), else from the machine's first state.
+   *
+   * @param input for the machine's first context; not used when there is a journal
+   */
+  static async start<Context extends BaseContext, Event = never>(
+    options: ActorOptions<Context, Event>,
+    input: unknown,
+  ): Promise<Actor<Context, Event>> {
+    const found = (await options.journal.load()) as ActorRecord<Context> | undefined;
+    if (found) {
+      const actor = new Actor(options, found, restore(options.machine, found.value, found.context));
+      actor.#openOutbox();
+      actor.#goOn();
+      return actor;
+    }
+    const first = begin(options.machine, input);
+    const empty: ActorRecord<Context> = {
+      v: 1,
+      kind: options.kind,
+      id: options.id,
+      seq: 0,
+      value: first.snapshot.value,
+      context: first.snapshot.context as Context,
+      enteredAtMs: options.ports.clock.nowMs(),
+      timers: {},
+      ledger: [],
+      outbox: [],
+      replies: [],
+    };
+    const actor = new Actor(options, empty, first.snapshot);
+    actor.#openOutbox();
+    const command = empty.context.command;
+    await actor.#mailbox.postOwn(() =>
+      actor.#apply(
+        first,
+        { name: command?.name ?? 'start', commandId: command?.id ?? null },
+        { strict: true, first: true },
+      ),
+    );
+    return actor;
+  }
+
+  /** The journaled record. Not to be changed. */
+  get record(): Readonly<ActorRecord<Context>> {
+    return this.#record;
+  }
+
+  get context(): Readonly<Context> {
+    return this.#record.context;
+  }
+
+  /** Dotted name of the state, such as `pausing.snapshotting`. */
+  get state(): string {
+    return stateName(this.#snapshot.value);
+  }
+
+  /** True in a final state. */
+  get isDone(): boolean {
+    return this.#snapshot.status === 'done';
+  }
+
+  hasTag(tag: string): boolean {
+    return this.#snapshot.hasTag(tag);
+  }
+
+  /** What commands are answered with, now. */
+  view(): unknown {
+    return this.#options.view(this.#record, this.#snapshot);
+  }
+
+  /** The commands that the state takes now. */
+  allowed(): string[] {
+    return this.#options.commands.filter((name) => this.#snapshot.can({ type: name }));
+  }
+
+  /**
+   * Sends a command and waits for its answer.
+   *
+   * A command id that was answered before gets the same answer; one that is being carried out joins it. Throws
+   * `SANDBOX_WRONG_STATE` with the state and what it takes, `MAILBOX_FULL`, `DEADLINE_EXCEEDED`,
+   * `IDEMPOTENCY_KEY_REUSED`, and whatever the machine answers with.
+   */
+  async ask(name: string, body: unknown, context: CommandContext): Promise<unknown> {
+    const fingerprint = fingerprintOf(name, body);
+    const known = this.#known(context.commandId, fingerprint, context);
+    if (known) return await known;
+    return await new Promise((resolve, reject) => {
+      this.#mailbox
+        .post(async () => {
+          const again = this.#known(context.commandId, fingerprint, context);
+          if (again) return void again.then(resolve, reject);
+          await this.#command(name, body, fingerprint, context, resolve, reject);
+        })
+        .catch(reject);
+    });
+  }
+
+  /**
+   * Waits for the answer to the command that the actor was started with, or one that is known already. Undefined when
+   * the actor does not know the command.
+   */
+  outcome(context: CommandContext): Promise<unknown> | undefined {
+    const remembered = this.#record.replies.find((reply) => reply.commandId === context.commandId);
+    return this.#known(
+      context.commandId,
+      remembered?.fingerprint ?? this.#callers.fingerprint(context.commandId) ?? '',
+      context,
+    );
+  }
+
+  /** Sends an event of the actor's own. False when the state does not take it. */
+  tell(event: { type: string; [key: string]: unknown }): Promise<boolean> {
+    return this.#mailbox.postOwn(() => this.#take(event, { name: event.type, commandId: null }, false));
+  }
+
+  /** Resolves when `reached` is true; it is asked now and after each transition. Rejects when `signal` aborts or the actor stops. */
+  async until(reached: () => boolean, signal: AbortSignal): Promise<void> {
+    while (!reached()) {
+      signal.throwIfAborted();
+      if (this.#stopped) throw new DormouseError('HOST_DRAINING', 'The host stops.');
+      await new Promise<void>((resolve) => {
+        const done = (): void => {
+          this.#changed.delete(done);
+          signal.removeEventListener('abort', done);
+          resolve();
+        };
+        this.#changed.add(done);
+        signal.addEventListener('abort', done, { once: true });
+      });
+    }
+  }
+
+  /** Resolves when the stream has all events of this actor. */
+  async published(signal: AbortSignal): Promise<void> {
+    await this.#outbox?.flushed(signal);
+  }
+
+  /**
+   * Stops the actor where it is. Steps are aborted and what they report is ignored: the journal has what is needed to go
+   * on. Waits until nothing of it runs any more.
+   */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    const stopping = new DormouseError('HOST_DRAINING', 'The host stops. The sandbox stays as it is.');
+    for (const run of this.#running.values()) run.abort(stopping);
+    for (const timer of this.#timers.values()) timer.cancel();
+    this.#journalRetry?.cancel();
+    this.#outbox?.close();
+    this.#callers.answerAll(stopping);
+    this.#notify();
+    await Promise.all([...this.#running.values()].map((run) => run.settled));
+    await this.#mailbox.idle();
+    await Promise.allSettled([...this.#idleWork]);
+  }
+
+  /** Work that the actor began and nobody waits for; `stop` does. */
+  background(work: Promise<unknown>): void {
+    const guarded = work.catch((error: unknown) =>
+      this.#options.ports.log.warn({ err: messageOf(error) }, 'background work failed'),
+    );
+    this.#idleWork.add(guarded);
+    void guarded.finally(() => this.#idleWork.delete(guarded));
+  }
+
+  /** The answer to a command that was seen before. */
+  #known(commandId: string, fingerprint: string, context: CommandContext): Promise<unknown> | undefined {
+    const remembered = this.#record.replies.find((reply) => reply.commandId === commandId);
+    const before = remembered?.fingerprint ?? this.#callers.fingerprint(commandId);
+    if (before !== undefined && before !== fingerprint) {
+      return Promise.reject(
+        new DormouseError(
+          'IDEMPOTENCY_KEY_REUSED',
+          'This key belongs to another request. Use a new key for a new request.',
+        ),
+      );
+    }
+    if (remembered) {
+      return remembered.reply.ok
+        ? Promise.resolve(remembered.reply.value)
+        : Promise.reject(DormouseError.fromRecord(remembered.reply.error));
+    }
+    // After a restart the command goes on without callers; one that asks again waits for it.
+    if (before !== undefined || this.context.command?.id === commandId)
+      return this.#callers.wait(fingerprint, context);
+    return undefined;
+  }
+
+  async #command(
+    name: string,
+    body: unknown,
+    fingerprint: string,
+    context: CommandContext,
+    resolve: (value: unknown) => void,
+    reject: (error: Error) => void,
+  ): Promise<void> {
+    const { clock } = this.#options.ports;
+    if (this.#stopped) throw new DormouseError('HOST_DRAINING', 'The host stops.');
+    if (clock.nowMs() >= context.deadlineMs)
+      throw new DormouseError(
+        'DEADLINE_EXCEEDED',
+        'The deadline passed before the command was begun. Nothing was done.',
+      );
+    const command = { id: context.commandId, name, deadlineMs: context.deadlineMs };
+    const event = { type: name, command, body, atMs: clock.nowMs() };
+    if (this.#options.whenBusy === 'wait' && !this.#snapshot.can(event))
+      await this.until(() => this.#snapshot.can(event), context.signal);
+    if (!this.#snapshot.can(event)) throw this.wrongState(name);
+    const answer = this.#callers.wait(fingerprint, context);
+    answer.then(resolve, reject);
+    try {
+      await this.#take(event, { name, commandId: command.id, fingerprint }, true);
+    } catch (error) {
+      this.#callers.answer(command.id, { error: toDormouseError(error) });
+    }
+  }
+
+  /** The error for a command that the state does not take: the state, and what it takes. */
+  wrongState(name: string): DormouseError {
+    const allowed = this.allowed();
+    this.#options.ports.log.info({ refused: name, state: this.state, allowed }, 'command refused');
+    const can =
+      allowed.length > 0 ? `It takes ${allowed.join(', ')}.` : 'It takes commands again when that is over.';
+    return new DormouseError(
+      'SANDBOX_WRONG_STATE',
+      `The ${this.#options.kind} is ${this.state} and does not take "${name}". ${can}`,
+      { data: { state: this.state.split('.')[0], step: this.state.split('.')[1] ?? null, allowed } },
+    );
+  }
+
+  /** Gives an event to the machine and carries out what it decides. False when the state does not take it. */
+  async #take(
+    event: { type: string; [key: string]: unknown },
+    cause: Cause,
+    strict: boolean,
+  ): Promise<boolean> {
+    const stamped = { atMs: this.#options.ports.clock.nowMs(), ...event };
+    if (!this.#snapshot.can(stamped)) return false;
+    await this.#apply(decide(this.#options.machine, this.#snapshot, stamped), cause, {
+      strict,
+      first: false,
+    });
+    return true;
+  }
+
+  /**
+   * Journals a decision and carries it out.
+   *
+   * `strict`: when the journal cannot be written, nothing has happened and the caller is told. Otherwise (a step has
+   * ended: there is no way back) the actor goes on with the record in memory and tries to write it until it succeeds.
+   * That is safe because steps are idempotent: a successor that begins from the older record repeats them.
+   */
+  async #apply(
+    decision: Decision,
+    cause: Cause,
+    { strict, first }: { strict: boolean; first: boolean },
+  ): Promise<void> {
+    const { clock } = this.#options.ports;
+    const from = first ? null : this.state;
+    const to = stateName(decision.snapshot.value);
+    const entered = from !== to || decision.effects.some((effect) => effect.kind === 'start');
+    const record: ActorRecord<Context> = {
+      ...this.#record,
+      seq: this.#record.seq + (entered ? 1 : 0),
+      value: decision.snapshot.value,
+      context: decision.snapshot.context as Context,
+      enteredAtMs: entered ? clock.nowMs() : this.#record.enteredAtMs,
+      timers: this.#timersAfter(decision.effects),
+      ledger: this.#ledgerAfter(decision.effects, cause),
+    };
+    const transition: Transition<Context> = {
+      seq: record.seq,
+      atMs: clock.nowMs(),
+      from,
+      to,
+      cause: cause.name,
+      commandId: cause.commandId ?? record.context.command?.id ?? this.context.command?.id ?? null,
+      step: cause.step?.name ?? null,
+      stepDurationMs: cause.step?.durationMs ?? null,
+      error: cause.error ?? null,
+      record,
+      snapshot: decision.snapshot,
+    };
+    const event = entered ? this.#options.event?.(transition) : undefined;
+    if (event !== undefined) record.outbox = [...record.outbox, event];
+    const answers = this.#answers(decision, record, cause);
+    record.replies = [...record.replies, ...answers.map(({ remembered }) => remembered)].slice(
+      -REMEMBERED_REPLIES,
+    );
+    try {
+      await this.#options.journal.save(record);
+    } catch (error) {
+      if (strict) throw error;
+      this.#saveLater(error);
+    }
+    this.#record = record;
+    this.#snapshot = decision.snapshot;
+    if (entered) this.#log(transition);
+    if (event !== undefined) this.#outbox?.push(event);
+    if (entered) this.#options.transitioned?.(transition);
+    for (const effect of decision.effects) this.#carryOut(effect);
+    for (const { commandId, outcome } of answers) this.#callers.answer(commandId, outcome);
+    this.#notify();
+  }
+
+  #timersAfter(effects: readonly Effect[]): ActorRecord['timers'] {
+    const timers = { ...this.#record.timers };
+    for (const effect of effects) {
+      if (effect.kind === 'arm')
+        timers[effect.timer] = {
+          atMs: this.#options.ports.clock.nowMs() + effect.delayMs,
+          event: effect.event,
+        };
+      if (effect.kind === 'disarm') delete timers[effect.timer];
+      if (effect.kind === 'act' && effect.type === 'arm')
+        timers[String(effect.params.timer)] = {
+          atMs: Number(effect.params.atMs),
+          event: { type: String(effect.params.event) },
+        };
+      if (effect.kind === 'act' && effect.type === 'disarm') delete timers[String(effect.params.timer)];
+    }
+    return timers;
+  }
+
+  #ledgerAfter(effects: readonly Effect[], cause: Cause): ActorRecord['ledger'] {
+    const kept = forget(this.#record.ledger, cause.step?.released ?? []);
+    const acquired = effects.flatMap((effect) =>
+      effect.kind === 'start' ? (this.#step(effect.step).acquires ?? []) : [],
+    );
+    return recordAll(kept, acquired, this.#options.ports.clock.nowMs());
+  }
+
+  /** The `answer` actions of a decision, as what the callers get and what is remembered. */
+  #answers(decision: Decision, record: ActorRecord<Context>, cause: Cause) {
+    return decision.effects.flatMap((effect) => {
+      if (effect.kind !== 'act' || effect.type !== 'answer' || !effect.params.commandId) return [];
+      const commandId = String(effect.params.commandId);
+      const error = effect.params.error as ErrorRecord | null | undefined;
+      const value = error ? undefined : this.#options.view(record, decision.snapshot);
+      const fingerprint = this.#callers.fingerprint(commandId) ?? cause.fingerprint ?? '';
+      const remembered = {
+        commandId,
+        fingerprint,
+        reply: error ? ({ ok: false, error } as const) : ({ ok: true, value } as const),
+      };
+      return [
+        { commandId, remembered, outcome: error ? { error: DormouseError.fromRecord(error) } : { value } },
+      ];
+    });
+  }
+
+  #carryOut(effect: Effect): void {
+    switch (effect.kind) {
+      case 'stop':
+        this.#running.get(effect.invokeId)?.abort(new DormouseError('CANCELLED', 'The state was left.'));
+        this.#running.delete(effect.invokeId);
+        break;
+      case 'start':
+        this.#start(effect.invokeId, effect.step);
+        break;
+      case 'arm':
+        this.#arm(effect.timer);
+        break;
+      case 'disarm':
+        this.#disarm(effect.timer);
+        break;
+      case 'act':
+        if (effect.type === 'arm') this.#arm(String(effect.params.timer));
+        else if (effect.type === 'disarm') this.#disarm(String(effect.params.timer));
+        else if (effect.type !== 'answer') this.#options.act?.(effect.type, effect.params, this);
+    }
+  }
+
+  #start(invokeId: string, name: string): void {
+    if (this.#stopped) return;
+    const step = this.#step(name);
+    const commandId = this.context.command?.id;
+    const run = runStep(step, this.context as Context, {
+      ports: this.#options.ports,
+      ledger: this.#record.ledger,
+      released: (kind) => this.#release(kind),
+    });
+    this.#running.set(invokeId, run);
+    if (step.direction === 'forward' && commandId && this.#callers.isAbandoned(commandId))
+      run.abort(this.#callers.reason(commandId));
+    void run.settled.then((end) =>
+      this.#mailbox
+        .postOwn(async () => {
+          if (this.#stopped || this.#running.get(invokeId) !== run) return;
+          this.#running.delete(invokeId);
+          const ended = {
+            name: step.name,
+            durationMs: end.durationMs,
+            released: end.ok ? (step.releases ?? []) : [],
+          };
+          const cause: Cause = { name: end.ok ? 'step.done' : 'step.failed', commandId: null, step: ended };
+          if (!end.ok) cause.error = end.error;
+          const taken = await this.#take(
+            end.ok ? stepDone(invokeId, end.output) : stepFailed(invokeId, end.error),
+            cause,
+            false,
+          );
+          if (!taken && !end.ok)
+            this.#options.ports.log.error(
+              { step: step.name, error: end.error, state: this.state },
+              'the state has no way out of a failed step',
+            );
+        })
+        .catch((error: unknown) => this.#fault(error)),
+    );
+  }
+
+  async #release(kind: string): Promise<void> {
+    this.#record = { ...this.#record, ledger: forget(this.#record.ledger, [kind]) };
+    await this.#options.journal.save(this.#record).catch((error: unknown) => this.#saveLater(error));
+  }
+
+  #arm(timer: string): void {
+    this.#timers.get(timer)?.cancel();
+    const armed = this.#record.timers[timer];
+    if (!armed || this.#stopped) return;
+    const { clock } = this.#options.ports;
+    this.#timers.set(
+      timer,
+      clock.after(Math.max(0, armed.atMs - clock.nowMs()), () => {
+        void this.#mailbox
+          .postOwn(async () => {
+            if (this.#stopped || this.#record.timers[timer]?.atMs !== armed.atMs) return;
+            const { [timer]: _fired, ...others } = this.#record.timers;
+            this.#record = { ...this.#record, timers: others };
+            await this.#take(armed.event, { name: timerCause(timer), commandId: null }, false);
+          })
+          .catch((error: unknown) => this.#fault(error));
+      }),
+    );
+  }
+
+  #disarm(timer: string): void {
+    this.#timers.get(timer)?.cancel();
+    this.#timers.delete(timer);
+  }
+
+  /** Starts again what a restored state needs. */
+  #goOn(): void {
+    for (const timer of Object.keys(this.#record.timers)) this.#arm(timer);
+    for (const { invokeId, step } of activeSteps(this.#snapshot)) this.#start(invokeId, step);
+  }
+
+  #openOutbox(): void {
+    const { sink, ports } = this.#options;
+    if (!sink) return;
+    this.#outbox = new Outbox<Event>(sink, this.#record.outbox as Event[], ports, (event) => {
+      // Written with the next transition: until then a successor would send it again, and the stream drops it.
+      this.#record = { ...this.#record, outbox: this.#record.outbox.filter((waiting) => waiting !== event) };
+    });
+  }
+
+  #abandon(commandId: string): void {
+    if (this.context.command?.id !== commandId) return;
+    for (const run of this.#running.values())
+      if (run.direction === 'forward') run.abort(this.#callers.reason(commandId));
+  }
+
+  #saveLater(error: unknown): void {
+    const { clock, log } = this.#options.ports;
+    log.error(
+      { state: this.state, err: messageOf(error) },
+      'the journal cannot be written; the actor goes on and tries again',
+    );
+    this.#journalRetry?.cancel();
+    this.#journalRetry = clock.after(JOURNAL_RETRY_MS, () => {
+      void this.#mailbox.postOwn(() =>
+        this.#options.journal.save(this.#record).catch((again: unknown) => this.#saveLater(again)),
+      );
+    });
+  }
+
+  #fault(error: unknown): void {
+    this.#options.ports.log.error({ err: error, state: this.state }, "the actor's code failed");
+    this.#callers.answerAll(
+      toDormouseError(error, 'INTERNAL', 'The actor failed. It is started again from its journal.'),
+    );
+    this.#options.faulted?.(error);
+  }
+
+  #step(name: string): Step<Context, unknown> {
+    const step = this.#options.steps[name];
+    if (!step) throw new Error(`the machine invokes ${name}, which is no step of ${this.#options.kind}`);
+    return step;
+  }
+
+  #notify(): void {
+    for (const changed of [...this.#changed]) changed();
+  }
+
+  #log(transition: Transition<Context>): void {
+    const { seq, from, to, cause, commandId, step, stepDurationMs, error } = transition;
+    const line = {
+      [this.#options.kind]: this.id,
+      seq,
+      from,
+      to,
+      cause,
+      ...(commandId && { command: commandId }),
+      ...(step && { step, ms: stepDurationMs }),
+      ...(error && { error }),
+    };
+    if (error) this.#options.ports.log.warn(line, 'transition');
+    else this.#options.ports.log.info(line, 'transition');
+  }
+}
+
+/** `xstate.after.backOff.sandbox.stranded` is a timeout; a named timer keeps its name. */
+function timerCause(timer: string): string {
+  return timer.startsWith('xstate.after.') ? 'timeout' : timer;
+}
+
+function fingerprintOf(name: string, body: unknown): string {
+  return createHash('sha256')
+    .update(`${name}\n${stableJson(body)}`)
+    .digest('hex')
+    .slice(0, 32);
+}
+
+/** JSON with sorted keys: the same request gives the same text. */
+function stableJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(stableJson).join(',')}]`;
+  if (value !== null && typeof value === 'object') {
+    return `{${Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, inner]) => `${JSON.stringify(key)}:${stableJson(inner)}`)
+      .join(',')}}`;
+  }
+  return JSON.stringify(value) ?? 'null';
+}

@@ -1,0 +1,92 @@
+import type { Clock, Timer } from '../../clock.ts';
+import { messageOf } from '../../errors/index.ts';
+import type { Logger } from '../../log.ts';
+import type { EventSink } from './ports.ts';
+
+const RETRY_MIN_MS = 200;
+const RETRY_MAX_MS = 10_000;
+
+/**
+ * Hands an actor's events to the stream, in order, until each is acknowledged. The events themselves are kept in the
+ * actor's journal: after a crash those that were not acknowledged are handed over again, and the stream drops what it
+ * has by the event's id.
+ */
+export class Outbox<Event> {
+  readonly #sink: EventSink<Event>;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #acknowledged: (event: Event) => void;
+  readonly #waiting: Event[];
+  #sending = false;
+  #retry: Timer | undefined;
+  #tries = 0;
+  #closed = false;
+  #empty: Array<() => void> = [];
+
+  /** @param acknowledged called for each event that the stream has; the journal may then drop it */
+  constructor(
+    sink: EventSink<Event>,
+    waiting: readonly Event[],
+    ports: { clock: Clock; log: Logger },
+    acknowledged: (event: Event) => void,
+  ) {
+    this.#sink = sink;
+    this.#waiting = [...waiting];
+    this.#clock = ports.clock;
+    this.#log = ports.log;
+    this.#acknowledged = acknowledged;
+    this.#pump();
+  }
+
+  /** Adds an event that is already in the journal. */
+  push(event: Event): void {
+    this.#waiting.push(event);
+    this.#pump();
+  }
+
+  /** Resolves when every event was acknowledged; rejects with the signal's reason when it aborts first. */
+  flushed(signal: AbortSignal): Promise<void> {
+    if (this.#waiting.length === 0) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#empty.push(resolve);
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    });
+  }
+
+  /** Stops sending. What is not acknowledged stays in the journal. */
+  close(): void {
+    this.#closed = true;
+    this.#retry?.cancel();
+  }
+
+  #pump(): void {
+    if (this.#sending || this.#closed) return;
+    this.#sending = true;
+    this.#retry?.cancel();
+    void this.#send().finally(() => {
+      this.#sending = false;
+      if (this.#waiting.length === 0) for (const resolve of this.#empty.splice(0)) resolve();
+    });
+  }
+
+  async #send(): Promise<void> {
+    for (let event = this.#waiting[0]; event !== undefined && !this.#closed; event = this.#waiting[0]) {
+      try {
+        await this.#sink.append(event);
+      } catch (error) {
+        this.#tries += 1;
+        const delayMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(this.#tries - 1, 10));
+        if (this.#tries === 1)
+          this.#log.warn(
+            { waiting: this.#waiting.length, err: messageOf(error) },
+            'events wait in the outbox',
+          );
+        if (!this.#closed) this.#retry = this.#clock.after(delayMs, () => this.#pump());
+        return;
+      }
+      this.#tries = 0;
+      this.#waiting.shift();
+      this.#acknowledged(event);
+    }
+  }
+}
