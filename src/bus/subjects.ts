@@ -12,6 +12,7 @@ import { HOST_ID_PATTERN, SANDBOX_ID_PATTERN, TEAM_ID_PATTERN } from '../ids.ts'
  * | `dormouse.scheduler.<command>` | request, queue group | placement |
  * | `dormouse.event.sandbox.<team>.<id>.<state>` | JetStream | transitions |
  * | `dormouse.io.<exec>.<stream>` | publish | bytes of a running exec |
+ * | `dormouse.cancel.<reply subject>` | publish | the caller that waits on this reply subject has gone |
  */
 
 const sandboxId = new RegExp(SANDBOX_ID_PATTERN);
@@ -54,4 +55,22 @@ export const EVENT_SUBJECTS = 'dormouse.event.>';
 /** `dormouse.io.<exec>.<stream>`. */
 export function ioSubject(exec: string, stream: 'stdout' | 'stderr'): string {
   return `dormouse.io.${checked(token, exec, 'exec id')}.${stream}`;
+}
+
+const CANCEL_PREFIX = 'dormouse.cancel.';
+
+/** All notes of callers that have gone. */
+export const CANCEL_SUBJECTS = `${CANCEL_PREFIX}>`;
+
+/**
+ * The note that nobody waits for a reply any more. It names the request by its reply subject, which is the caller's own
+ * alone, so permissions can confine a process to cancelling its own requests.
+ */
+export function cancelSubject(reply: string): string {
+  return CANCEL_PREFIX + reply;
+}
+
+/** The reply subject that a note names. */
+export function cancelledReply(subject: string): string {
+  return subject.slice(CANCEL_PREFIX.length);
 }

@@ -1,6 +1,7 @@
 import type { HostInfo } from '../actors/host/protocol.ts';
 import type { SandboxTransition } from '../actors/sandbox/protocol.ts';
 import type { Command, CommandContext, ReplyOf, RequestOf } from '../actors/system/command.ts';
+import type { ErrorCode } from '../errors/index.ts';
 
 /** What the rest of the program knows of the bus. Implemented over NATS; the simulation has one in memory. */
 
@@ -12,6 +13,8 @@ export interface RequestOptions {
   traceparent?: string;
   /** Aborting it makes the request reject with `CANCELLED` and tells the responder that nobody waits any more. */
   signal?: AbortSignal;
+  /** Code of the error when nobody listens on the subject. Default: `HOST_UNREACHABLE`. */
+  unanswered?: ErrorCode;
 }
 
 /** What a responder is called with. `body` has passed the command's schema. */
@@ -90,7 +93,17 @@ export interface Bus {
     options?: ServeOptions,
   ): Responder;
 
-  /** Answers several commands, `subjectPrefix` + '.' + name, announced as a service. */
+  /**
+   * Answers several commands, `subjectPrefix` + '.' + name, over one subscription. Another name is answered
+   * `INVALID_REQUEST` with the names that are known.
+   */
+  serveAll(
+    subjectPrefix: string,
+    endpoints: ReadonlyArray<ServiceEndpoint>,
+    options?: ServeOptions,
+  ): Responder;
+
+  /** As `serveAll`, and announced as a service. */
   service(
     subjectPrefix: string,
     handlers: ReadonlyArray<ServiceEndpoint>,

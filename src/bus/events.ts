@@ -1,0 +1,142 @@
+import { type Consumer, type JsMsg, jetstream } from '@nats-io/jetstream';
+import { eventConsumer, eventStream } from '../../nats/streams.ts';
+import { SandboxTransition } from '../actors/sandbox/protocol.ts';
+import type { Clock } from '../clock.ts';
+import { messageOf } from '../errors/index.ts';
+import type { Logger } from '../log.ts';
+import { type Connection, unavailable } from './connection.ts';
+import { decodeBody, encodeBody } from './envelope.ts';
+import { problemsOf } from './schema.ts';
+import { ensureStream, isMissing, JETSTREAM_TIMEOUT_MS, manager, once } from './streams.ts';
+import { eventSubject } from './subjects.ts';
+import type { EventLog, StoredEvent } from './types.ts';
+
+/** How long a consumer waits before it tries again after a failure, in milliseconds. */
+const RETRY_MS = 500;
+/** How long a handler's failed event waits until it is delivered again, in milliseconds. */
+const REDELIVERY_MS = 1_000;
+/** How long one pull waits for events at the server, in milliseconds; the server says every third of it that it lives. */
+const PULL_MS = 15_000;
+
+/**
+ * The stream of events over JetStream. An event is stored at least once and delivered at least once: within two minutes
+ * its message id keeps it from being stored again, and consumers drop what they have seen by its sequence number.
+ */
+export function createEventLog(connection: Connection, clock: Clock, log: Logger): EventLog {
+  const js = jetstream(connection.nc, { timeout: JETSTREAM_TIMEOUT_MS });
+  const stream = once(async () => ensureStream(await manager(connection), eventStream));
+
+  async function append(transition: SandboxTransition): Promise<void> {
+    if (connection.status() !== 'connected') throw unavailable('The event is not stored: no connection.');
+    const state = transition.sandbox.state;
+    const subject = eventSubject(transition.team_id, transition.sandbox_id, state);
+    try {
+      await stream.done();
+      await js.publish(subject, encodeBody(transition), {
+        msgID: `${transition.sandbox_id}:${transition.seq}`,
+        expect: { streamName: eventStream.name },
+        timeout: JETSTREAM_TIMEOUT_MS,
+      });
+    } catch (cause) {
+      // The stream may have been lost with its server; the next event makes it again.
+      stream.forget();
+      throw unavailable('The event is not stored; it can be sent again.', cause);
+    }
+  }
+
+  /** Makes sure of the stream and of the durable consumer. */
+  async function openConsumer(durable: string): Promise<Consumer> {
+    const jsm = await manager(connection);
+    await ensureStream(jsm, eventStream);
+    try {
+      await jsm.consumers.info(eventStream.name, durable);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      await jsm.consumers.add(eventStream.name, { ...eventConsumer, durable_name: durable });
+    }
+    return js.consumers.get(eventStream.name, durable);
+  }
+
+  /** Delivers until the signal aborts or the consumer is lost; throws in the second case. */
+  async function deliver(
+    consumer: Consumer,
+    handle: (event: StoredEvent) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const messages = await consumer.consume({
+      max_messages: 16,
+      expires: PULL_MS,
+      idle_heartbeat: PULL_MS / 3,
+      abort_on_missing_resource: true,
+    });
+    const stop = (): void => messages.stop();
+    signal.addEventListener('abort', stop, { once: true });
+    if (signal.aborted) stop();
+    try {
+      for await (const message of messages) {
+        // What was on its way when the signal aborted goes back at once, for the next consumer.
+        if (signal.aborted) message.nak();
+        else await handleOne(message, handle);
+      }
+    } finally {
+      signal.removeEventListener('abort', stop);
+      messages.stop();
+    }
+  }
+
+  async function handleOne(message: JsMsg, handle: (event: StoredEvent) => Promise<void>): Promise<void> {
+    const transition = readTransition(message);
+    if (!transition) return;
+    let settled = false;
+    try {
+      await handle({
+        transition,
+        streamSeq: message.seq,
+        async ack() {
+          settled = true;
+          if (!(await message.ackAck({ timeout: JETSTREAM_TIMEOUT_MS }))) {
+            throw unavailable('The acknowledgement was not confirmed; the event will come again.');
+          }
+        },
+        retry(delayMs) {
+          settled = true;
+          message.nak(delayMs);
+        },
+      });
+    } catch (error) {
+      log.warn({ err: error, streamSeq: message.seq }, 'an event was not handled; it will come again');
+      if (!settled) message.nak(REDELIVERY_MS);
+    }
+  }
+
+  /** The event, or undefined when it is not one of this version: then it is never delivered again. */
+  function readTransition(message: JsMsg): SandboxTransition | undefined {
+    try {
+      const body = decodeBody(message.data);
+      const problems = problemsOf(SandboxTransition, body);
+      if (problems.length === 0) return body as SandboxTransition;
+      log.error({ streamSeq: message.seq, problems }, 'an event does not fit its schema and is skipped');
+    } catch (error) {
+      log.error({ streamSeq: message.seq, err: error }, 'an event is not readable and is skipped');
+    }
+    message.term();
+    return undefined;
+  }
+
+  async function consume(
+    durable: string,
+    handle: (event: StoredEvent) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    while (!signal.aborted && connection.status() !== 'closed') {
+      try {
+        await deliver(await openConsumer(durable), handle, signal);
+      } catch (error) {
+        log.warn({ durable, reason: messageOf(error) }, 'the consumer of events was lost; making it again');
+      }
+      if (!signal.aborted) await clock.sleep(RETRY_MS, signal).catch(() => undefined);
+    }
+  }
+
+  return { append, consume };
+}
