@@ -93,6 +93,9 @@ export interface VmmDriver {
   /** The machine process that belongs to `runDir`, if it lives. */
   find(sandboxId: string, runDir: string): Promise<VmRef | undefined>;
 
+  /** All machine processes whose `runDir` is below `root` (`<root>/<sandbox id>/run`). */
+  list(root: string): Promise<VmRef[]>;
+
   /** State of a machine, asked of the monitor itself. */
   status(vm: VmRef, signal: AbortSignal): Promise<VmStatus>;
 

@@ -1,0 +1,86 @@
+import { access, readdir, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { isSandboxId } from '../../ids.ts';
+import type { SandboxDrivers } from '../sandbox/drivers.ts';
+import type { Sandbox } from '../sandbox/sandbox.ts';
+
+/**
+ * The reconciler takes no input: it compares what the machine holds with what the ledgers say. It, and not an event, is
+ * what guarantees that nothing leaks. What is not ours it never touches: everything is found by our own folder or name.
+ */
+
+export interface Leak {
+  kind: 'process' | 'slot' | 'folder';
+  name: string;
+  detail: string;
+}
+
+const exists = (file: string): Promise<boolean> =>
+  access(file).then(
+    () => true,
+    () => false,
+  );
+
+/**
+ * Clears what an agent that died left half-made: folders of sandboxes that never had a journal, with what runs in them,
+ * and snapshots that were on their way out. Says how many it found.
+ */
+export async function clearDebris(
+  root: string,
+  drivers: SandboxDrivers,
+  signal: AbortSignal,
+): Promise<{ cleared: number }> {
+  let cleared = 0;
+  for (const id of (await readdir(root).catch(() => [])).filter(isSandboxId)) {
+    const folder = path.join(root, id);
+    if (await exists(path.join(folder, 'state.json'))) {
+      const trash = (await readdir(folder)).filter(
+        (name) => name.startsWith('trash-') || name.endsWith('.tmp'),
+      );
+      await Promise.all(trash.map((name) => rm(path.join(folder, name), { recursive: true, force: true })));
+      continue;
+    }
+    await drivers.vmm.stop({ sandboxId: id, runDir: path.join(folder, 'run') }, 0, signal);
+    await rm(folder, { recursive: true, force: true });
+    cleared += 1;
+  }
+  return { cleared };
+}
+
+/** The difference between the machine and the ledgers. */
+export async function findLeaks(
+  root: string,
+  drivers: SandboxDrivers,
+  sandboxes: readonly Sandbox[],
+): Promise<Leak[]> {
+  const held = (id: string, kind: string): boolean =>
+    sandboxes.some(
+      (sandbox) => sandbox.id === id && sandbox.actor.record.ledger.some((entry) => entry.kind === kind),
+    );
+  const leaks: Leak[] = [];
+  for (const vm of await drivers.vmm.list(root)) {
+    if (!held(vm.sandboxId, 'vmm'))
+      leaks.push({
+        kind: 'process',
+        name: `pid ${vm.pid}`,
+        detail: `A virtual machine of ${vm.sandboxId} runs that no ledger names.`,
+      });
+  }
+  for (const { slot, holder } of await drivers.network.list()) {
+    if (holder !== undefined && !held(holder, 'slot'))
+      leaks.push({
+        kind: 'slot',
+        name: slot.namespace,
+        detail: `The slot is held for ${holder}, whose ledger does not name it.`,
+      });
+  }
+  for (const id of (await readdir(root).catch(() => [])).filter(isSandboxId)) {
+    if (!sandboxes.some((sandbox) => sandbox.id === id))
+      leaks.push({
+        kind: 'folder',
+        name: id,
+        detail: 'There is a folder of a sandbox that the host does not keep.',
+      });
+  }
+  return leaks;
+}

@@ -1,0 +1,220 @@
+import { access, readdir, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { makeFolder } from '../../durable-file.ts';
+import { messageOf } from '../../errors/index.ts';
+import { isSandboxId, PLATFORM_TEAM_ID } from '../../ids.ts';
+import type { SandboxInput } from '../sandbox/context.ts';
+import type { SandboxDrivers } from '../sandbox/drivers.ts';
+import type { SandboxTransition } from '../sandbox/protocol.ts';
+import { type ExecOutput, Sandbox } from '../sandbox/sandbox.ts';
+import { fileJournal } from '../system/journal.ts';
+import type { ActorPorts, EventSink } from '../system/ports.ts';
+
+export interface SandboxesOptions {
+  /** Folder that holds one folder for each sandbox. */
+  root: string;
+  drivers: SandboxDrivers;
+  ports: ActorPorts;
+  mailboxSize: number;
+  sink: EventSink<SandboxTransition>;
+  output: ExecOutput;
+  /** A sandbox that callers may speak to has come, or gone. Internal ones are not reported. */
+  appeared(sandbox: Sandbox): void;
+  vanished(sandbox: Sandbox): void;
+}
+
+/** How often in a minute an actor whose code fails is started again. */
+const RESTARTS_PER_MINUTE = 5;
+/** How long an operation under way may take when the host lets go of its sandboxes, in milliseconds. */
+const LET_GO_MS = 10_000;
+
+/** The sandboxes of a host: started, adopted, supervised, and removed when they have ended. */
+export class Sandboxes {
+  readonly #options: SandboxesOptions;
+  readonly #active = new Map<string, Promise<Sandbox>>();
+  readonly #ready = new Map<string, Sandbox>();
+  readonly #faults = new Map<string, number[]>();
+  readonly #work = new Set<Promise<unknown>>();
+  readonly #stopping = new AbortController();
+
+  constructor(options: SandboxesOptions) {
+    this.#options = options;
+  }
+
+  /** All sandboxes that are kept here, internal ones too. */
+  all(): Sandbox[] {
+    return [...this.#ready.values()];
+  }
+
+  get(id: string): Promise<Sandbox> | undefined {
+    return this.#active.get(id);
+  }
+
+  /** Ids of sandboxes whose ledger in the folder names a network slot: those slots must be kept. */
+  async slotHolders(): Promise<Set<string>> {
+    const holders = new Set<string>();
+    for (const id of await this.#onDisk()) {
+      const record = await fileJournal(this.#options.drivers.pathsOf(id).journal)
+        .load()
+        .catch(() => undefined);
+      if (record?.ledger.some((entry) => entry.kind === 'slot')) holders.add(id);
+    }
+    return holders;
+  }
+
+  /** Begins a new sandbox; it is on its way when this returns. Nothing is left when that fails. */
+  create(input: SandboxInput): Promise<Sandbox> {
+    const started = (async () => {
+      const { root } = this.#options.drivers.pathsOf(input.id);
+      try {
+        await makeFolder(root);
+        return await this.#start(input.id, input);
+      } catch (error) {
+        this.#active.delete(input.id);
+        await rm(root, { recursive: true, force: true }).catch(() => {});
+        throw error;
+      }
+    })();
+    this.#active.set(input.id, started);
+    return started;
+  }
+
+  /**
+   * Takes over what an earlier agent left: every sandbox goes on in the state of its journal. Says what was found, in
+   * numbers of sandboxes.
+   */
+  async adopt(): Promise<Record<'adopted' | 'resumedSteps' | 'undone' | 'stranded' | 'unreadable', number>> {
+    const report = { adopted: 0, resumedSteps: 0, undone: 0, stranded: 0, unreadable: 0 };
+    for (const id of await this.#onDisk()) {
+      try {
+        const started = this.#start(id, undefined);
+        this.#active.set(id, started);
+        const sandbox = await started;
+        const { state } = sandbox.actor;
+        if (state === 'stranded') report.stranded += 1;
+        else if (state === 'undoing' || state.endsWith('rollingBack') || state === 'destroying')
+          report.undone += 1;
+        else if (!sandbox.actor.hasTag('rest')) report.resumedSteps += 1;
+        else report.adopted += 1;
+      } catch (error) {
+        this.#active.delete(id);
+        report.unreadable += 1;
+        this.#options.ports.log.error(
+          { sandbox: id, err: messageOf(error) },
+          'the journal cannot be read; the folder is left as it is',
+        );
+      }
+    }
+    return report;
+  }
+
+  /** Lets go of all sandboxes; they stay as they are. Operations under way may end first. */
+  async stop(): Promise<void> {
+    const soon = AbortSignal.timeout(LET_GO_MS);
+    await Promise.allSettled(
+      this.all().map((sandbox) =>
+        sandbox.actor.until(() => sandbox.actor.hasTag('rest') || sandbox.actor.isDone, soon),
+      ),
+    );
+    this.#stopping.abort(new Error('the host stops'));
+    await Promise.all(this.all().map((sandbox) => sandbox.actor.stop()));
+    await Promise.allSettled([...this.#work]);
+  }
+
+  async #start(id: string, input: SandboxInput | undefined): Promise<Sandbox> {
+    const { drivers, ports, mailboxSize, sink, output } = this.#options;
+    // A warm machine in the making belongs to the platform; it is nobody's sandbox, and nobody is told of it.
+    let internal = input?.teamId === PLATFORM_TEAM_ID;
+    if (!input)
+      internal =
+        ((await fileJournal(drivers.pathsOf(id).journal).load())?.context as SandboxInput | undefined)
+          ?.teamId === PLATFORM_TEAM_ID;
+    const sandbox = await Sandbox.start(id, input, {
+      drivers,
+      ports,
+      mailboxSize,
+      output,
+      ...(!internal && { sink }),
+      transitioned: (which) => which.actor.isDone && this.#background(this.#remove(which, internal)),
+      faulted: (which, error) => this.#background(this.#restart(which, error)),
+    });
+    this.#ready.set(id, sandbox);
+    if (!internal) this.#options.appeared(sandbox);
+    // The machine may have ended before anybody could be told, or in an earlier life.
+    if (sandbox.actor.isDone) this.#background(this.#remove(sandbox, internal));
+    else if (internal && !input) this.#background(sandbox.command('destroy', {}, neverMind(ports)));
+    return sandbox;
+  }
+
+  /** Forgets a sandbox that has ended, once the stream knows of it. */
+  async #remove(sandbox: Sandbox, internal: boolean): Promise<void> {
+    if (this.#ready.get(sandbox.id) !== sandbox) return;
+    await sandbox.actor.published(this.#stopping.signal);
+    if (this.#ready.get(sandbox.id) !== sandbox) return;
+    this.#ready.delete(sandbox.id);
+    this.#active.delete(sandbox.id);
+    await sandbox.actor.stop();
+    await rm(this.#options.drivers.pathsOf(sandbox.id).root, { recursive: true, force: true });
+    if (!internal) this.#options.vanished(sandbox);
+  }
+
+  /** An actor whose code failed begins again from its journal; the others never notice. */
+  async #restart(id: string, error: unknown): Promise<void> {
+    const { clock, log } = this.#options.ports;
+    const recent = [
+      ...(this.#faults.get(id) ?? []).filter((at) => at > clock.nowMs() - 60_000),
+      clock.nowMs(),
+    ];
+    this.#faults.set(id, recent);
+    const old = this.#ready.get(id);
+    this.#ready.delete(id);
+    if (old) this.#options.vanished(old);
+    await old?.actor.stop();
+    if (recent.length > RESTARTS_PER_MINUTE) {
+      log.error(
+        { sandbox: id, err: messageOf(error) },
+        `the actor failed ${recent.length} times in a minute and is left stopped; its folder and virtual machine stay`,
+      );
+      return;
+    }
+    await clock.sleep(100 * 2 ** recent.length, this.#stopping.signal);
+    const started = this.#start(id, undefined);
+    this.#active.set(id, started);
+    await started;
+  }
+
+  #background(work: Promise<unknown>): void {
+    const guarded = work.catch((error: unknown) => {
+      if (!this.#stopping.signal.aborted)
+        this.#options.ports.log.error({ err: messageOf(error) }, 'supervision failed');
+    });
+    this.#work.add(guarded);
+    void guarded.finally(() => this.#work.delete(guarded));
+  }
+
+  async #onDisk(): Promise<string[]> {
+    const names = (await readdir(this.#options.root).catch(() => [])).filter(isSandboxId);
+    const journals = await Promise.all(
+      names.map((id) =>
+        access(path.join(this.#options.root, id, 'state.json')).then(
+          () => true,
+          () => false,
+        ),
+      ),
+    );
+    return names.filter((_, index) => journals[index]);
+  }
+}
+
+/** The context of a command that the host sends by itself. */
+export function neverMind({ clock }: ActorPorts): {
+  commandId: string;
+  deadlineMs: number;
+  signal: AbortSignal;
+} {
+  return {
+    commandId: `host-${clock.nowMs()}-${Math.trunc(clock.monotonicMs() * 1000)}`,
+    deadlineMs: clock.nowMs() + 120_000,
+    signal: new AbortController().signal,
+  };
+}
