@@ -1,0 +1,117 @@
+import { type Host, type HostInfo, hostCommands } from '../actors/host/index.ts';
+import { sandboxCommands } from '../actors/sandbox/protocol.ts';
+import { MACHINE_COMMANDS, type Sandbox } from '../actors/sandbox/sandbox.ts';
+import type { Clock } from '../clock.ts';
+import { messageOf } from '../errors/index.ts';
+import type { Logger } from '../log.ts';
+import { hostSubject, ioSubject, sandboxSubject } from './subjects.ts';
+import { type Bus, endpoint, type Responder, type ServiceEndpoint } from './types.ts';
+
+/** Between a host's actors and the bus: a subscription for each sandbox, a service for the host, its directory entry. */
+
+/** How often a host writes its directory entry again, in milliseconds; the entry lives three times as long and more. */
+const ANNOUNCE_MS = 4_000;
+/** Requests that one sandbox answers at the same time; most are programs that run. */
+const SANDBOX_IN_FLIGHT = 64;
+
+/** Gives sandboxes their address while they are active. */
+export class SandboxSubjects {
+  readonly #bus: Bus;
+  readonly #responders = new Map<string, Responder>();
+
+  constructor(bus: Bus) {
+    this.#bus = bus;
+  }
+
+  readonly appeared = (sandbox: Sandbox): void => {
+    const commands = MACHINE_COMMANDS.map((name) =>
+      endpoint(sandboxCommands[name], (body, context) => sandbox.command(name, body, context)),
+    );
+    const endpoints: ServiceEndpoint[] = [
+      ...commands,
+      endpoint(sandboxCommands.get, async () => sandbox.view()),
+      endpoint(sandboxCommands.exec, (body, context) => sandbox.exec(body, context)),
+    ];
+    this.#responders.set(
+      sandbox.id,
+      this.#bus.serveAll(sandboxSubject(sandbox.context.teamId, sandbox.id), endpoints, {
+        maxInFlight: SANDBOX_IN_FLIGHT,
+      }),
+    );
+  };
+
+  readonly vanished = (sandbox: Sandbox): void => {
+    const responder = this.#responders.get(sandbox.id);
+    this.#responders.delete(sandbox.id);
+    void responder?.close();
+  };
+
+  /** Bytes of a running program, for whoever listens. */
+  readonly output = (commandId: string, stream: 'stdout' | 'stderr', bytes: Uint8Array): void => {
+    if (/^[A-Za-z0-9_-]{1,128}$/.test(commandId)) this.#bus.publish(ioSubject(commandId, stream), bytes);
+  };
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#responders.values()].map((responder) => responder.close()));
+  }
+}
+
+/** Serves the host's own commands and keeps its entry in the directory. */
+export async function serveHost(
+  bus: Bus,
+  host: Host,
+  ports: { clock: Clock; log: Logger },
+): Promise<Responder> {
+  const announce = async (): Promise<HostInfo> => {
+    const info = await host.info();
+    await bus.hosts
+      .announce(info)
+      .catch((error: unknown) =>
+        ports.log.warn({ err: messageOf(error) }, 'the host could not be announced'),
+      );
+    return info;
+  };
+  const responder = await bus.service(
+    hostSubject(host.id),
+    [
+      endpoint(hostCommands.create, (body, context) => host.create(body, context)),
+      endpoint(hostCommands.info, () => host.info()),
+      endpoint(hostCommands.sandboxes, async () => ({
+        sandboxes: host
+          .sandboxes()
+          .map((sandbox) => ({
+            id: sandbox.id,
+            team_id: sandbox.context.teamId,
+            state: sandbox.view().state,
+          })),
+      })),
+      endpoint(hostCommands.drain, async (_, context) => {
+        await host.drain(context);
+        return await announce();
+      }),
+      endpoint(hostCommands.leaks, async () => ({ leaks: await host.leaks() })),
+    ],
+    {
+      name: 'dormouse-host',
+      description: 'Keeps the sandboxes of one machine',
+      metadata: { host: host.id },
+      maxInFlight: 256,
+    },
+  );
+  await announce();
+  const stopping = new AbortController();
+  const announcing = (async () => {
+    while (!stopping.signal.aborted) {
+      await ports.clock.sleep(ANNOUNCE_MS, stopping.signal).catch(() => {});
+      if (!stopping.signal.aborted) await announce();
+    }
+  })();
+  return {
+    async close() {
+      stopping.abort();
+      await announcing;
+      await bus.hosts.withdraw(host.id).catch(() => {});
+      await responder.close();
+    },
+  };
+}
