@@ -1,6 +1,6 @@
 import { assign, fromPromise, setup } from 'xstate';
 import type { ErrorRecord } from '../../errors/index.ts';
-import type { BaseContext } from '../system/actor.ts';
+import type { BaseContext } from '../system/actor-options.ts';
 
 /**
  * The life of a host: `starting → ready → draining → stopping → stopped`. Steps in `host.ts`.

@@ -1,7 +1,7 @@
 import type { Slot } from '../../drivers/network/types.ts';
 import type { VmRef } from '../../drivers/vmm/types.ts';
 import type { ErrorRecord } from '../../errors/index.ts';
-import type { BaseContext } from '../system/actor.ts';
+import type { BaseContext } from '../system/actor-options.ts';
 import type { SandboxOptions } from './protocol.ts';
 
 /** Kinds of host resources that a sandbox can hold. Each has its undo in `steps/`. */

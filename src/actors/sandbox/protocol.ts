@@ -30,6 +30,7 @@ export const Metadata = Type.Record(
   Type.String({ pattern: '^[A-Za-z0-9_.-]{1,64}$' }),
   Type.String({ maxLength: 512 }),
   {
+    ...closed,
     description: 'Labels of your own; `GET /v1/sandboxes?metadata.KEY=VALUE` finds them again',
     maxProperties: 32,
   },
@@ -139,7 +140,7 @@ export const ExecRequest = Type.Object(
       Type.Record(
         Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]{0,127}$' }),
         Type.String({ maxLength: 131_072 }),
-        { maxProperties: 256 },
+        { ...closed, maxProperties: 256 },
       ),
     ),
     user: Type.Optional(

@@ -1,7 +1,7 @@
 import type { ErrorRecord } from '../../errors/index.ts';
-import type { Transition } from '../system/actor.ts';
 import { stateName } from '../system/decide.ts';
 import type { ActorRecord } from '../system/journal.ts';
+import type { Transition } from '../system/next-record.ts';
 import type { SandboxContext } from './context.ts';
 import type { SandboxState, SandboxTransition, SandboxView } from './protocol.ts';
 

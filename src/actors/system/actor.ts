@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
-import type { AnyMachineSnapshot, AnyStateMachine } from 'xstate';
+import type { AnyMachineSnapshot } from 'xstate';
 import type { Timer } from '../../clock.ts';
-import { DormouseError, type ErrorRecord, messageOf, toDormouseError } from '../../errors/index.ts';
+import { DormouseError, messageOf, toDormouseError } from '../../errors/index.ts';
+import type { ActorOptions, BaseContext } from './actor-options.ts';
 import { Callers } from './callers.ts';
 import type { CommandContext } from './command.ts';
 import {
@@ -15,70 +15,16 @@ import {
   stepDone,
   stepFailed,
 } from './decide.ts';
-import type { ActorRecord, Journal } from './journal.ts';
+import { fingerprintOf } from './fingerprint.ts';
+import type { ActorRecord } from './journal.ts';
 import { Mailbox } from './mailbox.ts';
+import { answersOf, type Cause, nextRecord, remember, type Transition } from './next-record.ts';
 import { Outbox } from './outbox.ts';
-import type { ActorPorts, EventSink } from './ports.ts';
-import { runStep, type StepRun } from './run-step.ts';
-import { forget, recordAll, type Step } from './step.ts';
+import { runStep, type StepEnd, type StepRun } from './run-step.ts';
+import { RunningSteps } from './running-steps.ts';
+import { forget, type Step } from './step.ts';
+import { Timers } from './timers.ts';
 
-/** What every machine's context has: the command that is being carried out. */
-export interface BaseContext {
-  command: { id: string; name: string; deadlineMs: number } | null;
-}
-
-/** One transition, as it is logged, shown and published. */
-export interface Transition<Context> {
-  seq: number;
-  atMs: number;
-  from: string | null;
-  to: string;
-  /** A command's name, `step.done`, `step.failed`, or the type of an event of the actor's own. */
-  cause: string;
-  commandId: string | null;
-  step: string | null;
-  stepDurationMs: number | null;
-  error: ErrorRecord | null;
-  record: ActorRecord<Context>;
-  snapshot: AnyMachineSnapshot;
-}
-
-export interface ActorOptions<Context extends BaseContext, Event = never> {
-  kind: string;
-  id: string;
-  machine: AnyStateMachine;
-  /** The step behind each `invoke`, by its `src`. */
-  steps: Readonly<Record<string, Step<Context, unknown>>>;
-  journal: Journal;
-  ports: ActorPorts;
-  mailboxSize: number;
-  /** Names of the commands that the machine takes as events. */
-  commands: readonly string[];
-  /** What a command is answered with. */
-  view(record: ActorRecord<Context>, snapshot: AnyMachineSnapshot): unknown;
-  /** `refuse`: a command that does not fit the state is answered with 409. `wait`: it waits until the state takes it. */
-  whenBusy: 'refuse' | 'wait';
-  /** The event for the stream, if transitions of this kind are published. */
-  event?(transition: Transition<Context>): Event | undefined;
-  sink?: EventSink<Event>;
-  /** Actions that only this kind knows. */
-  act?(type: string, params: Readonly<Record<string, unknown>>, actor: Actor<Context, Event>): void;
-  /** After each transition, once it is in the journal. */
-  transitioned?(transition: Transition<Context>): void;
-  /** The actor's code threw: it has stopped, and its supervisor decides. */
-  faulted?(error: unknown): void;
-}
-
-interface Cause {
-  name: string;
-  commandId: string | null;
-  step?: { name: string; durationMs: number; released: readonly string[] };
-  error?: ErrorRecord;
-  fingerprint?: string;
-}
-
-/** How many answers are remembered for commands that arrive again. */
-const REMEMBERED_REPLIES = 32;
 /** How often a journal that could not be written is tried again. */
 const JOURNAL_RETRY_MS = 500;
 
@@ -91,8 +37,8 @@ export class Actor<Context extends BaseContext, Event = never> {
   readonly #options: ActorOptions<Context, Event>;
   readonly #mailbox: Mailbox;
   readonly #callers: Callers;
-  readonly #running = new Map<string, StepRun>();
-  readonly #timers = new Map<string, Timer>();
+  readonly #steps = new RunningSteps();
+  readonly #timers: Timers;
   readonly #changed = new Set<() => void>();
   readonly #idleWork = new Set<Promise<unknown>>();
   #snapshot: AnyMachineSnapshot;
@@ -111,6 +57,7 @@ export class Actor<Context extends BaseContext, Event = never> {
     this.#record = record;
     this.#snapshot = snapshot;
     this.#mailbox = new Mailbox(options.mailboxSize);
+    this.#timers = new Timers(options.ports.clock);
     this.#callers = new Callers((commandId) => this.#abandon(commandId));
   }
 
@@ -260,13 +207,13 @@ export class Actor<Context extends BaseContext, Event = never> {
   async stop(): Promise<void> {
     this.#stopped = true;
     const stopping = new DormouseError('HOST_DRAINING', 'The host stops. The sandbox stays as it is.');
-    for (const run of this.#running.values()) run.abort(stopping);
-    for (const timer of this.#timers.values()) timer.cancel();
+    const ended = this.#steps.abortAll(stopping);
+    this.#timers.disarmAll();
     this.#journalRetry?.cancel();
     this.#outbox?.close();
     this.#callers.answerAll(stopping);
     this.#notify();
-    await Promise.all([...this.#running.values()].map((run) => run.settled));
+    await ended;
     await this.#mailbox.idle();
     await Promise.allSettled([...this.#idleWork]);
   }
@@ -372,105 +319,41 @@ export class Actor<Context extends BaseContext, Event = never> {
     cause: Cause,
     { strict, first }: { strict: boolean; first: boolean },
   ): Promise<void> {
-    const { clock } = this.#options.ports;
-    const from = first ? null : this.state;
-    const to = stateName(decision.snapshot.value);
-    const entered = from !== to || decision.effects.some((effect) => effect.kind === 'start');
-    const record: ActorRecord<Context> = {
-      ...this.#record,
-      seq: this.#record.seq + (entered ? 1 : 0),
-      value: decision.snapshot.value,
-      context: decision.snapshot.context as Context,
-      enteredAtMs: entered ? clock.nowMs() : this.#record.enteredAtMs,
-      timers: this.#timersAfter(decision.effects),
-      ledger: this.#ledgerAfter(decision.effects, cause),
-    };
-    const transition: Transition<Context> = {
-      seq: record.seq,
-      atMs: clock.nowMs(),
-      from,
-      to,
-      cause: cause.name,
-      commandId: cause.commandId ?? record.context.command?.id ?? this.context.command?.id ?? null,
-      step: cause.step?.name ?? null,
-      stepDurationMs: cause.step?.durationMs ?? null,
-      error: cause.error ?? null,
-      record,
-      snapshot: decision.snapshot,
-    };
+    const { ports, journal, view } = this.#options;
+    const next = nextRecord(this.#record, decision, cause, {
+      nowMs: ports.clock.nowMs(),
+      first,
+      step: (name) => this.#step(name),
+    });
+    const { record, transition, entered } = next;
     const event = entered ? this.#options.event?.(transition) : undefined;
     if (event !== undefined) record.outbox = [...record.outbox, event];
-    const answers = this.#answers(decision, record, cause);
-    record.replies = [...record.replies, ...answers.map(({ remembered }) => remembered)].slice(
-      -REMEMBERED_REPLIES,
+    const answers = answersOf(
+      decision,
+      () => view(record, decision.snapshot),
+      (id) => this.#callers.fingerprint(id) ?? cause.fingerprint,
     );
+    record.replies = remember(record.replies, answers);
     try {
-      await this.#options.journal.save(record);
+      await journal.save(record);
     } catch (error) {
       if (strict) throw error;
       this.#saveLater(error);
     }
     this.#record = record;
     this.#snapshot = decision.snapshot;
-    if (entered) this.#log(transition);
     if (event !== undefined) this.#outbox?.push(event);
+    if (entered) this.#log(transition);
     if (entered) this.#options.transitioned?.(transition);
     for (const effect of decision.effects) this.#carryOut(effect);
     for (const { commandId, outcome } of answers) this.#callers.answer(commandId, outcome);
     this.#notify();
   }
 
-  #timersAfter(effects: readonly Effect[]): ActorRecord['timers'] {
-    const timers = { ...this.#record.timers };
-    for (const effect of effects) {
-      if (effect.kind === 'arm')
-        timers[effect.timer] = {
-          atMs: this.#options.ports.clock.nowMs() + effect.delayMs,
-          event: effect.event,
-        };
-      if (effect.kind === 'disarm') delete timers[effect.timer];
-      if (effect.kind === 'act' && effect.type === 'arm')
-        timers[String(effect.params.timer)] = {
-          atMs: Number(effect.params.atMs),
-          event: { type: String(effect.params.event) },
-        };
-      if (effect.kind === 'act' && effect.type === 'disarm') delete timers[String(effect.params.timer)];
-    }
-    return timers;
-  }
-
-  #ledgerAfter(effects: readonly Effect[], cause: Cause): ActorRecord['ledger'] {
-    const kept = forget(this.#record.ledger, cause.step?.released ?? []);
-    const acquired = effects.flatMap((effect) =>
-      effect.kind === 'start' ? (this.#step(effect.step).acquires ?? []) : [],
-    );
-    return recordAll(kept, acquired, this.#options.ports.clock.nowMs());
-  }
-
-  /** The `answer` actions of a decision, as what the callers get and what is remembered. */
-  #answers(decision: Decision, record: ActorRecord<Context>, cause: Cause) {
-    return decision.effects.flatMap((effect) => {
-      if (effect.kind !== 'act' || effect.type !== 'answer' || !effect.params.commandId) return [];
-      const commandId = String(effect.params.commandId);
-      const error = effect.params.error as ErrorRecord | null | undefined;
-      const value = error ? undefined : this.#options.view(record, decision.snapshot);
-      const fingerprint = this.#callers.fingerprint(commandId) ?? cause.fingerprint ?? '';
-      const remembered = {
-        commandId,
-        fingerprint,
-        reply: error ? ({ ok: false, error } as const) : ({ ok: true, value } as const),
-      };
-      return [
-        { commandId, remembered, outcome: error ? { error: DormouseError.fromRecord(error) } : { value } },
-      ];
-    });
-  }
-
   #carryOut(effect: Effect): void {
     switch (effect.kind) {
       case 'stop':
-        this.#running.get(effect.invokeId)?.abort(new DormouseError('CANCELLED', 'The state was left.'));
-        this.#running.delete(effect.invokeId);
+        this.#steps.leave(effect.invokeId, new DormouseError('CANCELLED', 'The state was left.'));
         break;
       case 'start':
         this.#start(effect.invokeId, effect.step);
@@ -479,11 +362,11 @@ export class Actor<Context extends BaseContext, Event = never> {
         this.#arm(effect.timer);
         break;
       case 'disarm':
-        this.#disarm(effect.timer);
+        this.#timers.disarm(effect.timer);
         break;
       case 'act':
         if (effect.type === 'arm') this.#arm(String(effect.params.timer));
-        else if (effect.type === 'disarm') this.#disarm(String(effect.params.timer));
+        else if (effect.type === 'disarm') this.#timers.disarm(String(effect.params.timer));
         else if (effect.type !== 'answer') this.#options.act?.(effect.type, effect.params, this);
     }
   }
@@ -491,40 +374,44 @@ export class Actor<Context extends BaseContext, Event = never> {
   #start(invokeId: string, name: string): void {
     if (this.#stopped) return;
     const step = this.#step(name);
-    const commandId = this.context.command?.id;
     const run = runStep(step, this.context as Context, {
       ports: this.#options.ports,
       ledger: this.#record.ledger,
       released: (kind) => this.#release(kind),
     });
-    this.#running.set(invokeId, run);
-    if (step.direction === 'forward' && commandId && this.#callers.isAbandoned(commandId))
+    this.#steps.add(invokeId, run, (end) => {
+      const dealtWith = this.#mailbox.postOwn(() => this.#ended(invokeId, step, run, end));
+      void dealtWith.catch((error: unknown) => this.#fault(error));
+    });
+    const commandId = this.context.command?.id;
+    if (step.direction === 'forward' && commandId && this.#callers.isAbandoned(commandId)) {
       run.abort(this.#callers.reason(commandId));
-    void run.settled.then((end) =>
-      this.#mailbox
-        .postOwn(async () => {
-          if (this.#stopped || this.#running.get(invokeId) !== run) return;
-          this.#running.delete(invokeId);
-          const ended = {
-            name: step.name,
-            durationMs: end.durationMs,
-            released: end.ok ? (step.releases ?? []) : [],
-          };
-          const cause: Cause = { name: end.ok ? 'step.done' : 'step.failed', commandId: null, step: ended };
-          if (!end.ok) cause.error = end.error;
-          const taken = await this.#take(
-            end.ok ? stepDone(invokeId, end.output) : stepFailed(invokeId, end.error),
-            cause,
-            false,
-          );
-          if (!taken && !end.ok)
-            this.#options.ports.log.error(
-              { step: step.name, error: end.error, state: this.state },
-              'the state has no way out of a failed step',
-            );
-        })
-        .catch((error: unknown) => this.#fault(error)),
-    );
+    }
+  }
+
+  /** Tells the machine how a step ended. */
+  async #ended(invokeId: string, step: Step<Context, unknown>, run: StepRun, end: StepEnd): Promise<void> {
+    if (this.#stopped || !this.#steps.take(invokeId, run)) return;
+    const ended = {
+      name: step.name,
+      durationMs: end.durationMs,
+      released: end.ok ? (step.releases ?? []) : [],
+    };
+    if (end.ok) {
+      await this.#take(
+        stepDone(invokeId, end.output),
+        { name: 'step.done', commandId: null, step: ended },
+        false,
+      );
+      return;
+    }
+    const cause: Cause = { name: 'step.failed', commandId: null, step: ended, error: end.error };
+    if (!(await this.#take(stepFailed(invokeId, end.error), cause, false))) {
+      this.#options.ports.log.warn(
+        { step: step.name, error: end.error, state: this.state },
+        'a step failed that the state does not depend on',
+      );
+    }
   }
 
   async #release(kind: string): Promise<void> {
@@ -533,28 +420,18 @@ export class Actor<Context extends BaseContext, Event = never> {
   }
 
   #arm(timer: string): void {
-    this.#timers.get(timer)?.cancel();
     const armed = this.#record.timers[timer];
     if (!armed || this.#stopped) return;
-    const { clock } = this.#options.ports;
-    this.#timers.set(
-      timer,
-      clock.after(Math.max(0, armed.atMs - clock.nowMs()), () => {
-        void this.#mailbox
-          .postOwn(async () => {
-            if (this.#stopped || this.#record.timers[timer]?.atMs !== armed.atMs) return;
-            const { [timer]: _fired, ...others } = this.#record.timers;
-            this.#record = { ...this.#record, timers: others };
-            await this.#take(armed.event, { name: timerCause(timer), commandId: null }, false);
-          })
-          .catch((error: unknown) => this.#fault(error));
-      }),
-    );
-  }
-
-  #disarm(timer: string): void {
-    this.#timers.get(timer)?.cancel();
-    this.#timers.delete(timer);
+    this.#timers.arm(timer, armed.atMs, () => {
+      const fired = this.#mailbox.postOwn(async () => {
+        // It may have been armed anew or disarmed while this message waited.
+        if (this.#stopped || this.#record.timers[timer]?.atMs !== armed.atMs) return;
+        const { [timer]: _fired, ...others } = this.#record.timers;
+        this.#record = { ...this.#record, timers: others };
+        await this.#take(armed.event, { name: timerCause(timer), commandId: null }, false);
+      });
+      void fired.catch((error: unknown) => this.#fault(error));
+    });
   }
 
   /** Starts again what a restored state needs. */
@@ -574,8 +451,7 @@ export class Actor<Context extends BaseContext, Event = never> {
 
   #abandon(commandId: string): void {
     if (this.context.command?.id !== commandId) return;
-    for (const run of this.#running.values())
-      if (run.direction === 'forward') run.abort(this.#callers.reason(commandId));
+    this.#steps.abortForward(this.#callers.reason(commandId));
   }
 
   #saveLater(error: unknown): void {
@@ -630,23 +506,4 @@ export class Actor<Context extends BaseContext, Event = never> {
 /** `xstate.after.backOff.sandbox.stranded` is a timeout; a named timer keeps its name. */
 function timerCause(timer: string): string {
   return timer.startsWith('xstate.after.') ? 'timeout' : timer;
-}
-
-function fingerprintOf(name: string, body: unknown): string {
-  return createHash('sha256')
-    .update(`${name}\n${stableJson(body)}`)
-    .digest('hex')
-    .slice(0, 32);
-}
-
-/** JSON with sorted keys: the same request gives the same text. */
-function stableJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(stableJson).join(',')}]`;
-  if (value !== null && typeof value === 'object') {
-    return `{${Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, inner]) => `${JSON.stringify(key)}:${stableJson(inner)}`)
-      .join(',')}}`;
-  }
-  return JSON.stringify(value) ?? 'null';
 }
