@@ -30,7 +30,8 @@ export const eventConsumer: Partial<ConsumerConfig> = {
   deliver_policy: 'all',
   /** One at a time: the next event is not delivered before this one is acknowledged, so a retry cannot be overtaken. */
   max_ack_pending: 1,
-  ack_wait: 30 * SECOND_NS,
+  /** When a consumer is lost, its event goes to the next one after this time; a handler that is at work says so. */
+  ack_wait: 5 * SECOND_NS,
   max_deliver: -1,
 };
 

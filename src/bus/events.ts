@@ -15,6 +15,10 @@ import type { EventLog, StoredEvent } from './types.ts';
 const RETRY_MS = 500;
 /** How long a handler's failed event waits until it is delivered again, in milliseconds. */
 const REDELIVERY_MS = 1_000;
+/** How long an acknowledgement may take until the event is given up to its redelivery, in milliseconds. */
+const ACK_TIMEOUT_MS = 2_000;
+/** How often the server is told that a handler is still at work, in milliseconds; less than the consumer's `ack_wait`. */
+const WORKING_MS = 2_000;
 /** How long one pull waits for events at the server, in milliseconds; the server says every third of it that it lives. */
 const PULL_MS = 15_000;
 
@@ -88,13 +92,17 @@ export function createEventLog(connection: Connection, clock: Clock, log: Logger
     const transition = readTransition(message);
     if (!transition) return;
     let settled = false;
+    let timer = clock.after(WORKING_MS, function working() {
+      message.working();
+      timer = clock.after(WORKING_MS, working);
+    });
     try {
       await handle({
         transition,
         streamSeq: message.seq,
         async ack() {
           settled = true;
-          if (!(await message.ackAck({ timeout: JETSTREAM_TIMEOUT_MS }))) {
+          if (!(await message.ackAck({ timeout: ACK_TIMEOUT_MS }))) {
             throw unavailable('The acknowledgement was not confirmed; the event will come again.');
           }
         },
@@ -106,6 +114,8 @@ export function createEventLog(connection: Connection, clock: Clock, log: Logger
     } catch (error) {
       log.warn({ err: error, streamSeq: message.seq }, 'an event was not handled; it will come again');
       if (!settled) message.nak(REDELIVERY_MS);
+    } finally {
+      timer.cancel();
     }
   }
 

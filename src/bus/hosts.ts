@@ -40,7 +40,7 @@ export function createHostDirectory(connection: Connection, log: Logger, ttlMs =
 
   async function read(kv: KV, hostId: string): Promise<HostInfo | undefined> {
     const entry = await kv.get(hostId);
-    if (!entry || entry.operation !== 'PUT') return undefined;
+    if (entry?.operation !== 'PUT') return undefined;
     try {
       const info = decodeBody(entry.value);
       const problems = problemsOf(HostInfo, info);

@@ -77,13 +77,11 @@ export async function serveHost(
       endpoint(hostCommands.create, (body, context) => host.create(body, context)),
       endpoint(hostCommands.info, () => host.info()),
       endpoint(hostCommands.sandboxes, async () => ({
-        sandboxes: host
-          .sandboxes()
-          .map((sandbox) => ({
-            id: sandbox.id,
-            team_id: sandbox.context.teamId,
-            state: sandbox.view().state,
-          })),
+        sandboxes: host.sandboxes().map((sandbox) => ({
+          id: sandbox.id,
+          team_id: sandbox.context.teamId,
+          state: sandbox.view().state,
+        })),
       })),
       endpoint(hostCommands.drain, async (_, context) => {
         await host.drain(context);

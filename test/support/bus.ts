@@ -61,3 +61,14 @@ export function exampleTransition(sandbox: SandboxView, seq: number): SandboxTra
     sandbox: { ...sandbox, seq },
   };
 }
+
+/** Resolves when the server has taken all that the bus sent before: its subscriptions are in force. */
+export async function flushed(bus: Bus): Promise<void> {
+  const subject = `test.flush.${newSandboxId()}`;
+  let subscription: { close(): void } | undefined;
+  await new Promise<void>((resolve) => {
+    subscription = bus.subscribe(subject, () => resolve());
+    bus.publish(subject, new Uint8Array());
+  });
+  subscription?.close();
+}
