@@ -21,7 +21,7 @@ export function createHostDirectory(connection: Connection, log: Logger, ttlMs =
   let bucket: KV | undefined;
   const made = once(async () => {
     await ensureStream(await manager(connection), definition);
-    bucket = await new Kvm(connection.nc).open(HOSTS_BUCKET);
+    bucket = await new Kvm(connection.nc).open(HOSTS_BUCKET, { allow_direct: true });
   });
 
   /** Runs `work` on the bucket. What fails may fail because the bucket was lost, so it is made sure of again next time. */

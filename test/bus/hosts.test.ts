@@ -1,25 +1,8 @@
 import { Kvm } from '@nats-io/kv';
 import { connect } from '@nats-io/transport-node';
 import t from 'tap';
-import type { HostInfo } from '../../src/actors/host/protocol.ts';
-import { connectTestBus } from '../support/bus.ts';
+import { connectTestBus, exampleHost } from '../support/bus.ts';
 import { startTestNats, until } from '../support/nats.ts';
-
-function exampleHost(hostId: string): HostInfo {
-  return {
-    host_id: hostId,
-    version: '0.1.0',
-    state: 'ready',
-    started_at: '2026-01-01T00:00:00.000Z',
-    at: '2026-01-01T00:00:00.000Z',
-    accelerator: 'tcg',
-    disk_driver: 'reflink',
-    vmm_driver: 'qemu',
-    capacity: { vcpus: 16, memory_mb: 4096, disk_free_mb: 10_000 },
-    used: { vcpus: 0, memory_mb: 0, sandboxes: 0 },
-    templates: [],
-  };
-}
 
 t.test('the directory of hosts', async (t) => {
   const server = await startTestNats(t);

@@ -1,4 +1,5 @@
 import type { Test } from 'tap';
+import type { HostInfo } from '../../src/actors/host/protocol.ts';
 import type { SandboxTransition, SandboxView } from '../../src/actors/sandbox/protocol.ts';
 import { type BusOptions, connectBus } from '../../src/bus/connect.ts';
 import type { Bus } from '../../src/bus/types.ts';
@@ -59,6 +60,22 @@ export function exampleTransition(sandbox: SandboxView, seq: number): SandboxTra
     step_duration_ms: null,
     error: null,
     sandbox: { ...sandbox, seq },
+  };
+}
+
+export function exampleHost(hostId: string): HostInfo {
+  return {
+    host_id: hostId,
+    version: '0.1.0',
+    state: 'ready',
+    started_at: '2026-01-01T00:00:00.000Z',
+    at: '2026-01-01T00:00:00.000Z',
+    accelerator: 'tcg',
+    disk_driver: 'reflink',
+    vmm_driver: 'qemu',
+    capacity: { vcpus: 16, memory_mb: 4096, disk_free_mb: 10_000 },
+    used: { vcpus: 0, memory_mb: 0, sandboxes: 0 },
+    templates: [],
   };
 }
 
