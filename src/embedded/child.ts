@@ -47,6 +47,8 @@ export interface Child {
 
 const PROBE_INTERVAL_MS = 20;
 const LOG_LINES = 20;
+/** How long the rest of a program's output is waited for after its exit, in milliseconds. */
+const OUTPUT_GRACE_MS = 200;
 const RESTART_FIRST_MS = 100;
 const RESTART_LONGEST_MS = 10_000;
 /** A child that ran this long has recovered: the next restart is quick again. */
@@ -79,6 +81,12 @@ export async function startChild(options: ChildOptions): Promise<Child> {
     lastLines.length = 0;
     const started = await launch(options, setpriv, lastLines);
     run = started;
+    await writePidFile(pidFile, started.pid).catch(async (cause: unknown) => {
+      await end(started, options);
+      throw new DormouseError('CHILD_FAILED', `${name} was ended again: its pid file could not be written.`, {
+        cause,
+      });
+    });
     let exit: string | undefined;
     void started.exited.then((why) => {
       exit = why;
@@ -92,7 +100,10 @@ export async function startChild(options: ChildOptions): Promise<Child> {
       } catch (error) {
         problem = error;
       }
-      const failure = exit ?? (clock.monotonicMs() >= giveUpAt ? 'it did not answer in time' : undefined);
+      const failure =
+        exit ??
+        (stopping.signal.aborted ? 'it was told to stop' : undefined) ??
+        (clock.monotonicMs() >= giveUpAt ? 'it did not answer in time' : undefined);
       if (failure !== undefined) {
         await end(started, options);
         throw new DormouseError(
@@ -198,16 +209,20 @@ async function launch(options: ChildOptions, setpriv: string, lastLines: string[
     },
   );
   const { pid } = subprocess;
-  const exited = subprocess.then((result) =>
-    result.exitCode === undefined
-      ? `ended by ${result.signal ?? result.originalMessage ?? 'an unknown cause'}`
-      : `exit status ${result.exitCode}`,
-  );
   if (pid === undefined) {
-    throw new DormouseError('CHILD_FAILED', `${options.name} could not be started: ${await exited}`);
+    const { originalMessage } = await subprocess;
+    throw new DormouseError('CHILD_FAILED', `${options.name} could not be started: ${originalMessage}`);
   }
-  void keepLastLines(subprocess.iterable({ from: 'all' }), lastLines);
-  await writePidFile(options.pidFile, pid);
+  const read = keepLastLines(subprocess.iterable({ from: 'all' }), lastLines);
+  // The exit of the program counts, not the end of its output, which processes of its own may hold open for longer.
+  const exited = new Promise<string>((resolve) => {
+    subprocess.nodeChildProcess.once('exit', (code, signal) =>
+      resolve(signal ? `ended by ${signal}` : `exit status ${code}`),
+    );
+  }).then(async (why) => {
+    await Promise.race([read, options.clock.sleep(OUTPUT_GRACE_MS)]);
+    return why;
+  });
   return { pid, exited, kill: (signal) => void subprocess.kill(signal) };
 }
 
