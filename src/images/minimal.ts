@@ -27,10 +27,11 @@ const JOURNAL_MB = 16;
  * - `assume_storage_prezeroed`: a new sparse file reads as zeros, so neither inode tables nor journal are written, and
  *   the inode tables are marked as zeroed. Otherwise every guest would zero them in the background (ext4's lazy
  *   init): 320 MB for 20 GiB.
+ * - `-b`, `-i`: as for a large file system, since a small image grows with the disk that it becomes.
  * - `-m 0`: nothing is reserved for root; the guest gets the size that was asked for.
  */
 const MKE2FS_OPTIONS = [
-  ...['-q', '-F', '-t', 'ext4', '-m', '0', '-L', 'minimal'],
+  ...['-q', '-F', '-t', 'ext4', '-b', '4096', '-i', '16384', '-m', '0', '-L', 'minimal'],
   ...['-J', `size=${JOURNAL_MB}`],
   ...['-E', 'assume_storage_prezeroed=1,root_owner=0:0'],
 ];
