@@ -13,6 +13,9 @@ export const TEMPLATE_NAME_PATTERN = '^[a-z0-9][a-z0-9._-]{0,62}$';
 /** The team that owns platform templates; every team sees what belongs to it. */
 export const PLATFORM_TEAM_ID = '00000000-0000-0000-0000-000000000000';
 
+/** The team that the first start makes, so that one person needs to know nothing of teams. */
+export const DEFAULT_TEAM_ID = '00000000-0000-4000-8000-000000000001';
+
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567';
 const SANDBOX_ID_CHARS = 20;
 

@@ -17,8 +17,6 @@ export interface SchedulerPorts {
   hosts(): Promise<HostInfo[]>;
   /** Asks a host to make the sandbox. Throws `HOST_UNREACHABLE` when nobody answers. */
   createOn(hostId: string, body: CreateSandbox, context: CommandContext): Promise<SandboxView>;
-  /** Where a sandbox that was claimed before is now, if anywhere. */
-  find(teamId: string, sandboxId: string): Promise<SandboxView | undefined>;
   claim(record: {
     view: SandboxView;
     idempotencyKey: string | undefined;

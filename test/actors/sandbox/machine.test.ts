@@ -378,8 +378,14 @@ t.test(
         invoked.add(String(src));
         // The two that nobody depends on: a watch ends only with the machine, and a flush only speeds up the next clone.
         if (src === 'flushSnapshot') continue;
-        t.ok((node.ownEvents as string[]).includes(`xstate.done.actor.${id}`), `${node.id} goes on when ${id} is done`);
-        t.ok((node.ownEvents as string[]).includes(`xstate.error.actor.${id}`), `${node.id} goes on when ${id} fails`);
+        t.ok(
+          (node.ownEvents as string[]).includes(`xstate.done.actor.${id}`),
+          `${node.id} goes on when ${id} is done`,
+        );
+        t.ok(
+          (node.ownEvents as string[]).includes(`xstate.error.actor.${id}`),
+          `${node.id} goes on when ${id} fails`,
+        );
       }
       for (const child of Object.values(node.states)) visit(child as typeof node);
     };

@@ -1,0 +1,406 @@
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import t from 'tap';
+import { assign, fromPromise, setup } from 'xstate';
+import { Actor } from '../../../src/actors/system/actor.ts';
+import type { ActorOptions, BaseContext } from '../../../src/actors/system/actor-options.ts';
+import type { CommandContext } from '../../../src/actors/system/command.ts';
+import { type ActorRecord, fileJournal } from '../../../src/actors/system/journal.ts';
+import type { Step } from '../../../src/actors/system/step.ts';
+import { systemClock } from '../../../src/clock.ts';
+import { DormouseError } from '../../../src/errors/index.ts';
+import { quiet } from '../../support/quiet.ts';
+
+/** A door: the smallest machine that has commands, steps, a failure, an undo and a timer. */
+interface DoorContext extends BaseContext {
+  turns: number;
+  failure: { code: string; detail: string } | null;
+}
+const nothing = fromPromise<unknown, DoorContext>(async () => undefined);
+const input = ({ context }: { context: DoorContext }): DoorContext => context;
+const doorMachine = setup({
+  types: {} as {
+    context: DoorContext;
+    events: { type: 'open' | 'close' | 'slam'; command: BaseContext['command'] };
+  },
+  actors: {} as Record<'turnKey' | 'turnBack' | 'lock', typeof nothing>,
+  delays: { tired: 60 },
+  actions: {
+    answer: (_, _params: { commandId: string | null; error: unknown }) => {},
+    begin: assign({ command: ({ event }) => event.command, failure: null }),
+    fail: assign({ failure: ({ event }) => (event as unknown as { error: DoorContext['failure'] }).error }),
+    count: assign({ turns: ({ context }) => context.turns + 1 }),
+    rest: assign({ command: null }),
+  },
+}).createMachine({
+  id: 'door',
+  context: { command: null, turns: 0, failure: null },
+  initial: 'shut',
+  states: {
+    shut: {
+      tags: ['rest'],
+      entry: [
+        {
+          type: 'answer',
+          params: ({ context }) => ({ commandId: context.command?.id ?? null, error: context.failure }),
+        },
+        'rest',
+      ],
+      on: { open: { target: 'opening', actions: 'begin' } },
+    },
+    opening: {
+      invoke: {
+        id: 'turnKey',
+        src: 'turnKey',
+        input,
+        onDone: { target: 'ajar', actions: 'count' },
+        onError: { target: 'undoing', actions: 'fail' },
+      },
+    },
+    undoing: { invoke: { id: 'turnBack', src: 'turnBack', input, onDone: 'shut', onError: 'shut' } },
+    ajar: {
+      tags: ['rest'],
+      entry: [
+        {
+          type: 'answer',
+          params: ({ context }) => ({ commandId: context.command?.id ?? null, error: null }),
+        },
+        'rest',
+      ],
+      on: { close: { target: 'shut', actions: 'begin' }, slam: 'waiting' },
+    },
+    waiting: { after: { tired: 'shut' } },
+  },
+});
+
+const dir = await mkdtemp(path.join(os.tmpdir(), 'dormouse-actor-'));
+t.teardown(() => rm(dir, { recursive: true, force: true }));
+let files = 0;
+
+/** A promise that the test settles. */
+function gate<T = void>() {
+  let open!: (value: T) => void;
+  let fail!: (error: unknown) => void;
+  const passed = new Promise<T>((resolve, reject) => {
+    open = resolve;
+    fail = reject;
+  });
+  return { passed, open, fail };
+}
+
+type DoorOptions = Partial<ActorOptions<DoorContext, { seq: number }>> & {
+  turnKey?: Step<DoorContext, unknown>['run'];
+  turnBack?: Step<DoorContext, unknown>['run'];
+  timeoutMs?: number;
+};
+
+function door(options: DoorOptions = {}): ActorOptions<DoorContext, { seq: number }> {
+  const { turnKey = async () => {}, turnBack = async () => {}, timeoutMs = 5000, ...rest } = options;
+  return {
+    kind: 'door',
+    id: 'd1',
+    machine: doorMachine,
+    steps: {
+      turnKey: { name: 'turnKey', direction: 'forward', timeoutMs, acquires: ['key'], run: turnKey },
+      turnBack: { name: 'turnBack', direction: 'undo', timeoutMs: 5000, releases: ['key'], run: turnBack },
+    },
+    journal: fileJournal(path.join(dir, `door-${files++}.json`)),
+    ports: { clock: systemClock, log: quiet },
+    mailboxSize: 8,
+    commands: ['open', 'close', 'slam'],
+    whenBusy: 'refuse',
+    view: (record) => ({ turns: record.context.turns, seq: record.seq }),
+    ...rest,
+  };
+}
+
+let ids = 0;
+function by(commandId = `c${ids++}`, signal = new AbortController().signal): CommandContext {
+  return { commandId, deadlineMs: Date.now() + 5000, signal };
+}
+
+t.test('a command is answered when its operation is over', async (t) => {
+  const actor = await Actor.start(door(), undefined);
+  t.same(await actor.ask('open', {}, by()), { turns: 1, seq: 3 });
+  t.equal(actor.state, 'ajar');
+  t.same(actor.allowed(), ['close', 'slam']);
+  await actor.stop();
+});
+
+t.test('a command that the state does not take is refused with what it takes', async (t) => {
+  const actor = await Actor.start(door(), undefined);
+  await t.rejects(actor.ask('close', {}, by()), {
+    code: 'SANDBOX_WRONG_STATE',
+    data: { state: 'shut', allowed: ['open'] },
+  });
+  await actor.stop();
+});
+
+t.test('a step that fails is undone, and the caller gets its error', async (t) => {
+  const undone: string[] = [];
+  const actor = await Actor.start(
+    door({
+      turnKey: async () => {
+        throw new DormouseError('DEVICE_BUSY', 'the lock is stuck');
+      },
+      turnBack: async (_, { ledger }) => void undone.push(...ledger.map((entry) => entry.kind)),
+    }),
+    undefined,
+  );
+  await t.rejects(actor.ask('open', {}, by()), { code: 'DEVICE_BUSY', detail: 'the lock is stuck' });
+  t.equal(actor.state, 'shut');
+  t.same(undone, ['key'], 'the undo saw what was acquired');
+  t.same(actor.record.ledger, [], 'and nothing is held now');
+  await actor.stop();
+});
+
+t.test('the ledger is on the disk before the step begins', async (t) => {
+  const options = door();
+  const file = path.join(dir, 'ledger.json');
+  let seen: ActorRecord | undefined;
+  const actor = await Actor.start(
+    {
+      ...options,
+      journal: fileJournal(file),
+      steps: {
+        ...options.steps,
+        turnKey: {
+          ...options.steps.turnKey!,
+          run: async () => {
+            seen = JSON.parse(await readFile(file, 'utf8'));
+          },
+        },
+      },
+    },
+    undefined,
+  );
+  await actor.ask('open', {}, by());
+  t.equal(seen?.value, 'opening');
+  t.same(
+    seen?.ledger.map((entry) => entry.kind),
+    ['key'],
+  );
+  await actor.stop();
+});
+
+t.test('a step that takes too long has failed', async (t) => {
+  const actor = await Actor.start(
+    door({
+      timeoutMs: 20,
+      turnKey: (_, { signal }) =>
+        new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+    }),
+    undefined,
+  );
+  await t.rejects(actor.ask('open', {}, by()), { code: 'STEP_TIMEOUT' });
+  await actor.stop();
+});
+
+t.test('when the last caller goes, forward steps are aborted and undo steps are not', async (t) => {
+  const started = gate();
+  const undo = gate();
+  let undoAborted: boolean | undefined;
+  const actor = await Actor.start(
+    door({
+      turnKey: (_, { signal }) =>
+        new Promise((_resolve, reject) => {
+          started.open();
+          signal.addEventListener('abort', () => reject(signal.reason));
+        }),
+      turnBack: async (_, { signal }) => {
+        await undo.passed;
+        undoAborted = signal.aborted;
+      },
+    }),
+    undefined,
+  );
+  const [first, second] = [new AbortController(), new AbortController()];
+  const context = by('twice', first.signal);
+  const one = actor.ask('open', {}, context);
+  const two = actor.ask('open', {}, { ...context, signal: second.signal });
+  one.catch(() => {});
+  two.catch(() => {});
+  await started.passed;
+  first.abort(new DormouseError('CANCELLED', 'gone'));
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(actor.state, 'opening', 'one caller still waits');
+  second.abort(new DormouseError('CANCELLED', 'gone too'));
+  await actor.until(() => actor.state === 'undoing', AbortSignal.timeout(2000));
+  undo.open();
+  await t.rejects(one, { code: 'CANCELLED' });
+  await t.rejects(two, { code: 'CANCELLED' });
+  t.equal(undoAborted, false);
+  await actor.stop();
+});
+
+t.test('the same command id is done once and answered alike, also after a restart', async (t) => {
+  const options = door();
+  const actor = await Actor.start(options, undefined);
+  const answers = await Promise.all([actor.ask('open', {}, by('same')), actor.ask('open', {}, by('same'))]);
+  t.same(answers[0], answers[1]);
+  await actor.ask('close', {}, by());
+  await actor.stop();
+  const again = await Actor.start(options, undefined);
+  t.same(await again.ask('open', {}, by('same')), answers[0]);
+  t.equal(again.state, 'shut', 'it was not done a second time');
+  await t.rejects(again.ask('open', { other: 1 }, by('same')), { code: 'IDEMPOTENCY_KEY_REUSED' });
+  await again.stop();
+});
+
+t.test(
+  'an actor that died in the middle of a step runs it again, and who asks again gets the answer',
+  async (t) => {
+    const options = door({
+      turnKey: (_, { signal }) =>
+        new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+    });
+    const dead = await Actor.start(options, undefined);
+    dead.ask('open', {}, by('mid')).catch(() => {});
+    await dead.until(() => dead.state === 'opening', AbortSignal.timeout(2000));
+    let runs = 0;
+    const go = gate();
+    const steps = {
+      ...options.steps,
+      turnKey: {
+        ...options.steps.turnKey!,
+        run: async () => {
+          runs += 1;
+          await go.passed;
+        },
+      },
+    };
+    const heir = await Actor.start({ ...options, steps }, undefined);
+    t.equal(heir.state, 'opening');
+    const answer = heir.ask('open', {}, by('mid'));
+    go.open();
+    t.same(await answer, { turns: 1, seq: 3 });
+    t.equal(runs, 1);
+    await heir.stop();
+  },
+);
+
+t.test('a deadline that has passed: the command is not begun', async (t) => {
+  const actor = await Actor.start(door(), undefined);
+  await t.rejects(actor.ask('open', {}, { ...by(), deadlineMs: Date.now() - 1 }), {
+    code: 'DEADLINE_EXCEEDED',
+  });
+  t.equal(actor.record.seq, 1);
+  await actor.stop();
+});
+
+t.test('a full mailbox refuses', async (t) => {
+  const actor = await Actor.start(door({ mailboxSize: 2 }), undefined);
+  const results = await Promise.allSettled([1, 2, 3, 4, 5].map(() => actor.ask('close', {}, by())));
+  // One is being handled, two wait.
+  const codes = results.map((result) => (result.status === 'rejected' ? result.reason.code : ''));
+  t.equal(codes.filter((code) => code === 'MAILBOX_FULL').length, 2);
+  t.equal(codes.filter((code) => code === 'SANDBOX_WRONG_STATE').length, 3);
+  await actor.stop();
+});
+
+t.test('an after-timer is kept as an absolute time and fires in the next life', async (t) => {
+  const options = door();
+  const actor = await Actor.start(options, undefined);
+  await actor.ask('open', {}, by());
+  await actor.tell({ type: 'slam' });
+  t.equal(actor.state, 'waiting');
+  await actor.stop();
+  const heir = await Actor.start(options, undefined);
+  t.equal(heir.state, 'waiting');
+  await heir.until(() => heir.state === 'shut', AbortSignal.timeout(2000));
+  t.same(heir.record.timers, {});
+  await heir.stop();
+});
+
+t.test('a journal that cannot be written: the command is refused and nothing has happened', async (t) => {
+  const options = door();
+  const good = options.journal;
+  let broken = false;
+  const journal = {
+    load: good.load,
+    save: async (record: ActorRecord) =>
+      broken ? Promise.reject(new DormouseError('DISK_FULL', 'full')) : good.save(record),
+  };
+  const actor = await Actor.start({ ...options, journal }, undefined);
+  broken = true;
+  await t.rejects(actor.ask('open', {}, by()), { code: 'DISK_FULL' });
+  t.equal(actor.state, 'shut');
+  broken = false;
+  t.same(await actor.ask('open', {}, by()), { turns: 1, seq: 3 });
+  await actor.stop();
+});
+
+t.test(
+  'a journal that breaks in the middle does not stop the way back; it is written when it can be',
+  async (t) => {
+    const options = door();
+    const good = options.journal;
+    let broken = false;
+    const journal = {
+      load: good.load,
+      save: async (record: ActorRecord) =>
+        broken ? Promise.reject(new DormouseError('DISK_FULL', 'full')) : good.save(record),
+    };
+    const steps = {
+      ...options.steps,
+      turnKey: {
+        ...options.steps.turnKey!,
+        run: async () => {
+          broken = true;
+          throw new DormouseError('DISK_FULL', 'full');
+        },
+      },
+    };
+    const actor = await Actor.start({ ...options, journal, steps }, undefined);
+    await t.rejects(actor.ask('open', {}, by()), { code: 'DISK_FULL' });
+    t.equal(actor.state, 'shut');
+    t.equal((await good.load())?.value, 'opening', 'the disk has the older record');
+    broken = false;
+    while ((await good.load())?.value !== 'shut') await new Promise((resolve) => setTimeout(resolve, 20));
+    t.pass('and the newer one when it can be written');
+    await actor.stop();
+  },
+);
+
+t.test('events go to the stream in order, and wait in the journal while it is away', async (t) => {
+  const stored: number[] = [];
+  let away = true;
+  const sink = {
+    append: async (event: { seq: number }) => {
+      if (away) throw new DormouseError('BUS_UNAVAILABLE', 'away');
+      stored.push(event.seq);
+    },
+  };
+  const options = door({ sink, event: (transition) => ({ seq: transition.seq }) });
+  const actor = await Actor.start(options, undefined);
+  await actor.ask('open', {}, by());
+  t.same(stored, []);
+  t.equal((await options.journal.load())?.outbox.length, 3);
+  await actor.stop();
+  away = false;
+  const heir = await Actor.start(options, undefined);
+  await heir.published(AbortSignal.timeout(2000));
+  t.same(stored, [1, 2, 3]);
+  await heir.stop();
+});
+
+t.test(
+  'a journal of another version, or one that is damaged, is an error and not an empty actor',
+  async (t) => {
+    const file = path.join(dir, 'damaged.json');
+    await writeFile(file, '{"v":2}');
+    await t.rejects(Actor.start(door({ journal: fileJournal(file) }), undefined), { code: 'INTERNAL' });
+    await writeFile(file, '{"v":1,');
+    await t.rejects(Actor.start(door({ journal: fileJournal(file) }), undefined), SyntaxError);
+  },
+);
+
+t.test('the journal file is readable by its owner only', async (t) => {
+  const file = path.join(dir, 'mode.json');
+  const actor = await Actor.start(door({ journal: fileJournal(file) }), undefined);
+  const { mode } = await (await import('node:fs/promises')).stat(file);
+  t.equal(mode & 0o777, 0o600);
+  await chmod(file, 0o600);
+  await actor.stop();
+});
