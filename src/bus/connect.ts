@@ -63,8 +63,7 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
     if (!reply) throw new DormouseError(unanswered, `Nobody answers on ${subject}.`, { data: { subject } });
     const error = decodeError(reply.headers, reply.data);
     if (error) throw error;
-    const answer = readReply(command, reply.data);
-    return answer as ReplyOf<C>;
+    return readReply(command, reply.data) as ReplyOf<C>;
   }
 
   function serveAll(
@@ -86,8 +85,8 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
       ...serviceOptions,
       observe: announcement.observe,
     });
-    // Whoever asks for the service after this gets an answer.
-    await nc.flush();
+    // Whoever asks for the service after this gets an answer. Without a connection that is so after the reconnect.
+    if (connection.status() === 'connected') await nc.flush().catch(() => undefined);
     return {
       async close() {
         announcement.close();

@@ -57,8 +57,8 @@ export function decodeMeta(received: MsgHdrs | undefined, command: Command, nowM
       `The header ${COMMAND_ID_HEADER} must match ${COMMAND_ID_PATTERN}.`,
     );
   }
-  const deadline = received?.get(DEADLINE_HEADER) || String(nowMs + command.defaultTimeoutMs);
-  if (!deadlineForm.test(deadline)) {
+  const deadline = received?.get(DEADLINE_HEADER);
+  if (deadline && !deadlineForm.test(deadline)) {
     throw new DormouseError(
       'INVALID_REQUEST',
       `The header ${DEADLINE_HEADER} must be a time in milliseconds since the epoch.`,
@@ -67,7 +67,7 @@ export function decodeMeta(received: MsgHdrs | undefined, command: Command, nowM
   const traceparent = received?.get(TRACEPARENT_HEADER);
   return {
     commandId,
-    deadlineMs: Number(deadline),
+    deadlineMs: deadline ? Number(deadline) : nowMs + command.defaultTimeoutMs,
     traceparent: traceparent && traceparentForm.test(traceparent) ? traceparent : undefined,
   };
 }

@@ -32,7 +32,7 @@ export interface Responder {
 export interface ServeOptions {
   /** Queue group: one member of it gets each message. Without one, every responder gets it. */
   queue?: string;
-  /** Beyond this many requests at work, further ones are answered `MAILBOX_FULL`. */
+  /** Beyond this many requests at work, further ones are answered `MAILBOX_FULL`. Default: 1024. */
   maxInFlight?: number;
 }
 
@@ -121,7 +121,10 @@ export interface Bus {
   /** Calls `changed` on each change of status. Returns an undo. */
   onStatus(changed: (status: BusStatus) => void): () => void;
 
-  /** Finishes what is under way and closes the connection. */
+  /**
+   * Takes no more messages, waits for the handlers that are at work, and closes the connection. Requests of one's own
+   * that still wait then end with `BUS_UNAVAILABLE`.
+   */
   drain(): Promise<void>;
 }
 

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { access, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { execa } from 'execa';
 import type { Clock } from '../clock.ts';
@@ -268,9 +268,12 @@ async function identify(pid: number): Promise<ProcessIdentity | undefined> {
   }
 }
 
+/** Whoever reads the file sees the old process or the new one, never a part: it is written aside and moved into place. */
 async function writePidFile(file: string, pid: number): Promise<void> {
   const identity = await identify(pid);
-  if (identity) await writeFile(file, `${JSON.stringify(identity)}\n`, { mode: 0o600 });
+  if (!identity) return;
+  await writeFile(`${file}.new`, `${JSON.stringify(identity)}\n`, { mode: 0o600 });
+  await rename(`${file}.new`, file);
 }
 
 /** True while the very process that the identity names still runs. */

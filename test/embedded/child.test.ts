@@ -90,6 +90,7 @@ t.test('a program that never answers is ended, by force if need be', async (t) =
 t.test('a program that ends by itself is started again, until it is stopped', async (t) => {
   const options = await shell(t, `${READY} exec sleep 600`);
   const child = await startChild(options);
+  t.teardown(() => child.stop());
   const first = await savedPid(options);
   process.kill(first, 'SIGKILL');
   await until(async () => (await savedPid(options)) !== first, 'it runs again');
@@ -111,6 +112,7 @@ t.test('a stop while the program is being started again ends it for good', async
     await probe(pid);
   };
   const child = await startChild(options);
+  t.teardown(() => child.stop());
   process.kill(first, 'SIGKILL');
   await until(async () => (await savedPid(options)) !== first, 'the second start is under way');
   const second = await savedPid(options);
@@ -125,6 +127,7 @@ t.test(
     const options = await shell(t, `${READY} exec sleep 600`);
     await writeFile(options.pidFile, JSON.stringify(leftover.identity));
     const child = await startChild(options);
+    t.teardown(() => child.stop());
     t.equal(await leftover.gone, 'SIGTERM');
     await child.stop();
 
