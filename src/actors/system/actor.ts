@@ -455,6 +455,7 @@ export class Actor<Context extends BaseContext, Event = never> {
   }
 
   #saveLater(error: unknown): void {
+    if (this.#stopped) return;
     const { clock, log } = this.#options.ports;
     log.error(
       { state: this.state, err: messageOf(error) },

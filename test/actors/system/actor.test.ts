@@ -277,6 +277,7 @@ t.test(
     t.same(await answer, { turns: 1, seq: 3 });
     t.equal(runs, 1);
     await heir.stop();
+    await dead.stop();
   },
 );
 
