@@ -27,6 +27,8 @@ export function run(program, args, options = {}) {
   if (result.error === undefined && result.status === 0) return result.stdout;
   const why =
     result.error?.message ?? (result.signal ? `ended by ${result.signal}` : `exit ${result.status}`);
-  const lines = `${result.stdout ?? ''}${result.stderr ?? ''}`.trimEnd().split('\n').slice(-SHOWN_LINES);
+  // Standard output can be data.
+  const output = result.stderr?.length ? result.stderr : (result.stdout ?? '');
+  const lines = output.toString().trimEnd().split('\n').slice(-SHOWN_LINES);
   throw new SetupError(`${[program, ...args].join(' ')} failed (${why}):\n  ${lines.join('\n  ')}`);
 }
