@@ -1,0 +1,113 @@
+import { rm } from 'node:fs/promises';
+import { writeFileDurably } from '../durable-file.ts';
+import { startNats } from '../embedded/nats.ts';
+import { startPostgres } from '../embedded/postgres.ts';
+import { messageOf } from '../errors/index.ts';
+import { lockDataDir } from '../store/lock.ts';
+import { ensureDefaultKey } from './api-key.ts';
+import { aborted, Parts, type RoleContext, type RolePorts } from './context.ts';
+import { startEdgePart } from './edge-part.ts';
+import { DEFAULT_SHAPE, type HostPart, PLATFORM_TEMPLATE, startHostPart } from './host-part.ts';
+import { startProjectorPart } from './projector-part.ts';
+import { startSchedulerPart } from './scheduler-part.ts';
+import { joinBus, joinRecords, rolePorts } from './shared.ts';
+
+/**
+ * `dormouse up`: all roles in one process, with a private NATS server and a private PostgreSQL cluster as children
+ * unless settings name others. Runs until it is asked to stop; sandboxes stay as they are.
+ */
+export async function runUp({ config, signal, print, options }: RoleContext): Promise<void> {
+  const parts = new Parts();
+  const ports = await rolePorts('up', config, (paths) => paths.log);
+  const { paths, clock, log } = ports;
+  const started = clock.monotonicMs();
+  const step = (what: string): void =>
+    print(`  ${((clock.monotonicMs() - started) / 1000).toFixed(1).padStart(5)} s  ${what}`);
+  try {
+    parts.add(await lockDataDir(paths), (lock) => lock.release());
+    step(config.databaseUrl ? 'connecting to PostgreSQL' : 'starting PostgreSQL');
+    const databaseUrl =
+      config.databaseUrl ??
+      parts.add(await startPostgres({ dir: paths.postgres, clock, log }), (server) => server.stop()).url;
+    step(config.natsUrl ? 'connecting to NATS' : 'starting NATS');
+    const natsUrl =
+      config.natsUrl ??
+      parts.add(await startNats({ dir: paths.nats, clock, log }), (server) => server.stop()).url;
+    const records = await joinRecords(parts, databaseUrl, ports);
+    const bus = await joinBus(parts, natsUrl, 'up', ports);
+    parts.add(startProjectorPart(bus, records, ports), (part) => part.close());
+    step('starting the host');
+    const host = await startHostPart(bus, ports, step, signal);
+    parts.add(host, (part) => part.close());
+    parts.add(await startSchedulerPart(bus, records, ports), (part) => part.close());
+    const key = await ensureDefaultKey(records, ports);
+    const edge = await startEdgePart(bus, records, ports);
+    parts.add(edge, (part) => part.close());
+    step(`booting the template ${PLATFORM_TEMPLATE} once`);
+    await Promise.race([host.host.warm(PLATFORM_TEMPLATE, DEFAULT_SHAPE), aborted(signal)]);
+    await writeFileDurably(
+      paths.serverInfo,
+      JSON.stringify({
+        url: edge.url,
+        nats_url: natsUrl,
+        pid: process.pid,
+        started_at: new Date(clock.nowMs()).toISOString(),
+      }),
+      0o600,
+    );
+    parts.add(undefined, () => rm(paths.serverInfo, { force: true }));
+    for (const line of banner(edge.url, key, host, ports)) print(line);
+    await aborted(signal);
+    await farewell(host, options.pauseOnExit === true, print);
+  } finally {
+    await parts.close();
+  }
+}
+
+function banner(
+  url: string,
+  key: string,
+  { host, accelerator, store }: HostPart,
+  { paths }: RolePorts,
+): string[] {
+  const there = host.sandboxes().map((sandbox) => sandbox.view().state);
+  const counts = [...new Set(there)].map(
+    (state) => `${there.filter((other) => other === state).length} ${state}`,
+  );
+  return [
+    '',
+    `Dormouse is ready at ${url}`,
+    '',
+    `  API key    ${key}`,
+    `  Test page  ${url}/test`,
+    `  API        ${url}/docs`,
+    `  Data       ${paths.root} (${store})`,
+    `  vCPUs      ${accelerator.name}: ${accelerator.reason}`,
+    `  Sandboxes  ${counts.join(', ') || 'none yet'}`,
+    '',
+    'Make one:',
+    '',
+    `  curl -s ${url}/v1/sandboxes -H 'X-API-Key: ${key}' -H 'content-type: application/json' -d '{"template":"${PLATFORM_TEMPLATE}"}'`,
+    '',
+    'Or see a whole life, in another terminal: bin/dormouse demo',
+    'Ctrl-C stops the server; sandboxes stay as they are.',
+    '',
+  ];
+}
+
+/** Says what becomes of the sandboxes, and pauses the running ones when that was asked for. */
+async function farewell({ host }: HostPart, pauseAll: boolean, print: (line: string) => void): Promise<void> {
+  const running = host.sandboxes().filter((sandbox) => sandbox.actor.state === 'running');
+  if (running.length === 0) {
+    print('Stopping. No sandbox runs; paused ones are kept.');
+  } else if (pauseAll) {
+    print(`Stopping. Pausing ${running.length} running sandboxes …`);
+    for (const { id, error } of await host.pauseAll())
+      print(`  ${id} could not be paused and runs on: ${messageOf(error)}`);
+  } else {
+    print(
+      `Stopping. ${running.length} sandboxes run on and are found again by the next start: ${running.map(({ id }) => id).join(', ')}.`,
+    );
+    print('To pause them at exit instead: dormouse up --pause-on-exit');
+  }
+}
