@@ -62,6 +62,7 @@ export const catalogue = {
   RECORDS_UNAVAILABLE: { status: 503, answer: 'retry', title: 'The database is not reachable' },
   DEADLINE_EXCEEDED: { status: 504, answer: 'retry', title: 'The deadline passed before the answer' },
   CANCELLED: { status: 499, answer: 'retry', title: 'The caller cancelled the request' },
+  SERVER_UNREACHABLE: { status: 503, answer: 'retry', title: 'No Dormouse server answers' },
   BAD_REPLY: {
     status: 502,
     answer: 'stuck',

@@ -1,0 +1,22 @@
+import { connectBus } from '../bus/index.ts';
+import type { Bus } from '../bus/types.ts';
+import { type Clock, systemClock } from '../clock.ts';
+import { createLogger } from '../log.ts';
+import { natsAddress } from './server-info.ts';
+
+/**
+ * Connects to the bus for the time of `work`.
+ *
+ * @throws what `work` throws; `BUS_UNAVAILABLE` when no server is known or it does not answer
+ */
+export async function withBus<T>(work: (bus: Bus, clock: Clock) => Promise<T>): Promise<T> {
+  const url = await natsAddress();
+  // What goes wrong is thrown, and told once.
+  const log = createLogger('cli', 'silent');
+  const bus = await connectBus({ url, name: 'dormouse cli', clock: systemClock, log });
+  try {
+    return await work(bus, systemClock);
+  } finally {
+    await bus.drain();
+  }
+}

@@ -1,0 +1,234 @@
+import type http from 'node:http';
+import type {
+  ExecReply,
+  ExecRequest,
+  SandboxOptions,
+  SandboxState,
+  SandboxTransition,
+  SandboxView,
+} from '../actors/sandbox/protocol.ts';
+import { DormouseError } from '../errors/index.ts';
+import { bodyOf, type HttpRequest, sendHttp } from './http.ts';
+import { parseNdjson } from './ndjson.ts';
+import { type Problem, ProblemError } from './problem.ts';
+import type { ServerAddress } from './server-info.ts';
+
+/** What a list is narrowed to. */
+export interface ListFilter {
+  states?: readonly SandboxState[];
+  metadata?: Readonly<Record<string, string>>;
+}
+
+/** Called with the bytes of a running program, in order. */
+export type OnOutput = (stream: 'stdout' | 'stderr', bytes: Uint8Array) => Promise<void>;
+
+/** Largest page that the edge gives. */
+const PAGE_SIZE = 200;
+const NDJSON = 'application/x-ndjson';
+
+/**
+ * The edge's routes as functions. Each throws `ProblemError` when the server refuses, `SERVER_UNREACHABLE` when it cannot
+ * be reached, `BAD_REPLY` when what answers is no Dormouse edge, and `CANCELLED` when `signal` aborts.
+ */
+export class Client {
+  readonly address: ServerAddress;
+  readonly #signal: AbortSignal | undefined;
+
+  constructor(address: ServerAddress, signal?: AbortSignal) {
+    this.address = address;
+    this.#signal = signal;
+  }
+
+  /** Resolves when the server takes requests. */
+  async ready(): Promise<void> {
+    await this.#json('GET', '/readyz');
+  }
+
+  /** Makes a sandbox and waits until it runs. Absent options are the server's defaults. */
+  create(options: Partial<SandboxOptions>, idempotencyKey?: string): Promise<SandboxView> {
+    const headers: Record<string, string> =
+      idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey };
+    return this.#json('POST', '/v1/sandboxes', { body: options, headers });
+  }
+
+  /** All sandboxes that fit, newest first, from all pages. */
+  async list(filter: ListFilter = {}): Promise<SandboxView[]> {
+    const sandboxes: SandboxView[] = [];
+    const query = new URLSearchParams({ limit: String(PAGE_SIZE) });
+    if (filter.states?.length) query.set('state', filter.states.join(','));
+    for (const [key, value] of Object.entries(filter.metadata ?? {})) query.set(`metadata.${key}`, value);
+    for (;;) {
+      const page = await this.#json<{ sandboxes: SandboxView[]; next_cursor: string | null }>(
+        'GET',
+        `/v1/sandboxes?${query}`,
+      );
+      sandboxes.push(...page.sandboxes);
+      if (!page.next_cursor) return sandboxes;
+      query.set('cursor', page.next_cursor);
+    }
+  }
+
+  get(id: string): Promise<SandboxView> {
+    return this.#json('GET', sandboxPath(id));
+  }
+
+  /** Sends a command that takes no more than a small body and answers with the sandbox. */
+  command(
+    id: string,
+    name: 'pause' | 'resume' | 'restart' | 'ping',
+    body: Record<string, unknown> = {},
+  ): Promise<SandboxView> {
+    return this.#json('POST', `${sandboxPath(id)}/${name}`, { body });
+  }
+
+  destroy(id: string): Promise<SandboxView> {
+    return this.#json('DELETE', sandboxPath(id));
+  }
+
+  /** All transitions of the sandbox, oldest first, from all pages. */
+  async transitions(id: string): Promise<SandboxTransition[]> {
+    const all: SandboxTransition[] = [];
+    let afterSeq = 0;
+    for (;;) {
+      const { transitions } = await this.#json<{ transitions: SandboxTransition[] }>(
+        'GET',
+        `${sandboxPath(id)}/transitions?after_seq=${afterSeq}&limit=${PAGE_SIZE}`,
+      );
+      all.push(...transitions);
+      if (transitions.length < PAGE_SIZE) return all;
+      afterSeq = transitions.at(-1)?.seq ?? afterSeq;
+    }
+  }
+
+  /** Runs a program and returns its output with its end. */
+  exec(id: string, request: ExecRequest): Promise<ExecReply> {
+    return this.#json('POST', `${sandboxPath(id)}/exec`, { body: request });
+  }
+
+  /** Runs a program and passes its output on while it runs, if the server can; else at its end. */
+  async execStreamed(id: string, request: ExecRequest, onOutput: OnOutput): Promise<ExecReply> {
+    const sent = this.#request('POST', `${sandboxPath(id)}/exec`, {
+      body: request,
+      headers: { accept: `${NDJSON}, application/json;q=0.5` },
+    });
+    const response = await sendHttp(sent);
+    const isStream = response.statusCode === 200 && response.headers['content-type']?.startsWith(NDJSON);
+    const passedOn = { stdout: 0, stderr: 0 };
+    const reply = isStream
+      ? await readStream(sent, response, async (stream, bytes) => {
+          passedOn[stream] += bytes.length;
+          await onOutput(stream, bytes);
+        })
+      : await readJson<ExecReply>(sent, response);
+    // Output is streamed without a promise of delivery. What is missing at its end is in the reply.
+    for (const stream of ['stdout', 'stderr'] as const) {
+      const whole = Buffer.from(reply[stream], reply[`${stream}_encoding`]);
+      if (whole.length > passedOn[stream]) await onOutput(stream, whole.subarray(passedOn[stream]));
+    }
+    return reply;
+  }
+
+  #request(
+    method: HttpRequest['method'],
+    target: string,
+    extra: { body?: unknown; headers?: Record<string, string> } = {},
+  ): HttpRequest {
+    const { url, apiKey } = this.address;
+    return {
+      method,
+      // The edge may live below a path of a reverse proxy.
+      url: new URL(url.replace(/\/+$/, '') + target),
+      headers: {
+        accept: 'application/json',
+        'user-agent': 'dormouse-cli',
+        ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
+        ...extra.headers,
+      },
+      body: extra.body,
+      signal: this.#signal,
+    };
+  }
+
+  async #json<T>(
+    method: HttpRequest['method'],
+    target: string,
+    extra: { body?: unknown; headers?: Record<string, string> } = {},
+  ): Promise<T> {
+    const request = this.#request(method, target, extra);
+    return readJson<T>(request, await sendHttp(request));
+  }
+}
+
+function sandboxPath(id: string): string {
+  return `/v1/sandboxes/${encodeURIComponent(id)}`;
+}
+
+async function readJson<T>(request: HttpRequest, response: http.IncomingMessage): Promise<T> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of bodyOf(request, response)) chunks.push(chunk);
+  const text = Buffer.concat(chunks).toString();
+  const status = response.statusCode ?? 0;
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    throw notAnEdge(request, `status ${status} and a body that is not JSON`);
+  }
+  if (status >= 200 && status < 300) return body as T;
+  if (isProblem(body)) throw new ProblemError(body);
+  throw notAnEdge(request, `status ${status} without a problem document`);
+}
+
+/** Reads `{"stream", "data", "encoding"}` lines up to the last one, `{"result": …}` or, when the exec failed, a problem. */
+async function readStream(
+  request: HttpRequest,
+  response: http.IncomingMessage,
+  onOutput: OnOutput,
+): Promise<ExecReply> {
+  const lines = parseNdjson(bodyOf(request, response));
+  try {
+    for await (const line of lines) {
+      if (isOutput(line)) await onOutput(line.stream, Buffer.from(line.data, line.encoding));
+      else if (isRecord(line) && isRecord(line.result)) return line.result as ExecReply;
+      else {
+        const problem = isRecord(line) && isRecord(line.error) ? line.error : line;
+        if (isProblem(problem)) throw new ProblemError(problem);
+      }
+    }
+  } catch (error) {
+    if (error instanceof SyntaxError) throw notAnEdge(request, 'a line that is not JSON');
+    throw error;
+  }
+  throw notAnEdge(request, 'a stream without a result');
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function isProblem(value: unknown): value is Problem {
+  return (
+    isRecord(value) &&
+    typeof value.code === 'string' &&
+    typeof value.title === 'string' &&
+    typeof value.detail === 'string'
+  );
+}
+
+function isOutput(
+  value: unknown,
+): value is { stream: 'stdout' | 'stderr'; data: string; encoding: 'utf8' | 'base64' } {
+  return (
+    isRecord(value) &&
+    (value.stream === 'stdout' || value.stream === 'stderr') &&
+    typeof value.data === 'string' &&
+    (value.encoding === 'utf8' || value.encoding === 'base64')
+  );
+}
+
+function notAnEdge({ url }: HttpRequest, what: string): DormouseError {
+  return new DormouseError(
+    'BAD_REPLY',
+    `${url.origin} answered with ${what}. Check that DORMOUSE_URL is the address of a Dormouse edge.`,
+  );
+}

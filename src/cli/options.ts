@@ -1,0 +1,74 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { SANDBOX_STATES, type SandboxState } from '../actors/sandbox/protocol.ts';
+import { HOST_ID_PATTERN, isSandboxId } from '../ids.ts';
+
+/** Readers of options and arguments. What they refuse is a mistake of usage: status 2, before anything is sent. */
+
+/** Adds `--json`. */
+export function withJson(command: Command, what = 'print the answer as one JSON document'): Command {
+  return command.option('--json', what);
+}
+
+/** Adds examples to a command's help: lines of `[command line, what it does]`. */
+export function withExamples(command: Command, examples: ReadonlyArray<readonly [string, string]>): Command {
+  const lines = examples.flatMap(([line, meaning]) => [`  # ${meaning}`, `  $ ${line}`]);
+  return command.addHelpText('after', `\nExamples:\n${lines.join('\n')}`);
+}
+
+/** A whole number, not negative. Its range is checked by the server, which knows it. */
+export function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value))
+    throw new InvalidArgumentError('It must be a whole number.');
+  return value;
+}
+
+/** A number of seconds above zero, fractions allowed. */
+export function seconds(text: string): number {
+  const value = Number(text);
+  if (!/^\d+(\.\d+)?$/.test(text) || !(value > 0))
+    throw new InvalidArgumentError('It must be a number of seconds above 0.');
+  return value;
+}
+
+/** Collects `KEY=VALUE`, given any number of times. */
+export function keyValue(text: string, before: Record<string, string> = {}): Record<string, string> {
+  const at = text.indexOf('=');
+  if (at < 1) throw new InvalidArgumentError('It must be KEY=VALUE.');
+  return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
+}
+
+/** Collects states, separated by commas or given any number of times. */
+export function states(text: string, before: SandboxState[] = []): SandboxState[] {
+  const known = new Set<string>(SANDBOX_STATES);
+  const named = text.split(',');
+  const wrong = named.filter((state) => !known.has(state));
+  if (wrong.length > 0)
+    throw new InvalidArgumentError(
+      `There is no state ${wrong.join(', ')}; there are ${SANDBOX_STATES.join(', ')}.`,
+    );
+  return [...before, ...(named as SandboxState[])];
+}
+
+/** The id of a sandbox: it becomes a part of an address. */
+export function sandboxId(text: string): string {
+  if (!isSandboxId(text))
+    throw new InvalidArgumentError(
+      'It must be a sandbox id, such as sb-abcdefghij2345678abc: `dormouse sandbox list` shows them.',
+    );
+  return text;
+}
+
+/** As `sandboxId`, for any number of them; naming one twice is naming it once. */
+export function sandboxIds(text: string, before: string[] = []): string[] {
+  return [...new Set([...before, sandboxId(text)])];
+}
+
+const hostIdForm = new RegExp(HOST_ID_PATTERN);
+
+/** The id of a host: it becomes a part of a subject. */
+export function hostId(text: string): string {
+  if (!hostIdForm.test(text))
+    throw new InvalidArgumentError('It must be a host id: `dormouse host list` shows them.');
+  return text;
+}
