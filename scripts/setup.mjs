@@ -37,15 +37,19 @@ const repo = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
  * @typedef {{ title: string, isDone: () => boolean, make: () => void }} Step
  */
 
-/** @param {boolean} forTests @returns {Step[]} */
-function steps(forTests) {
+/** The machine's part: apt has a lock of its own. @returns {Step} */
+function machineStep() {
   const missing = missingPackages();
+  return {
+    title: `operating system packages: ${missing.map(({ name }) => name).join(' ')}`,
+    isDone: () => missing.length === 0,
+    make: () => installPackages(missing),
+  };
+}
+
+/** The checkout's part. @param {boolean} forTests @returns {Step[]} */
+function checkoutSteps(forTests) {
   return [
-    {
-      title: `operating system packages: ${missing.map(({ name }) => name).join(' ')}`,
-      isDone: () => missingPackages().length === 0,
-      make: () => installPackages(missingPackages()),
-    },
     {
       title: 'npm packages (about a minute)',
       isDone: () => npmPackagesAreCurrent(repo),
@@ -84,21 +88,24 @@ async function main() {
 
   if (process.platform !== 'linux' || process.arch !== 'x64')
     throw new SetupError(`Dormouse runs on Linux on x86-64; this is ${process.platform} on ${process.arch}.`);
-  const todo = steps(values.tests).filter(({ isDone }) => !isDone());
-  if (todo.length === 0) return;
+  /** @param {Step} step */
+  const take = ({ title, isDone, make }) => {
+    // Another set-up may have done it while this one waited.
+    if (isDone()) return;
+    say(`${title} …`);
+    const startedAt = performance.now();
+    make();
+    say(`done in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
+  };
 
+  take(machineStep());
+  const todo = checkoutSteps(values.tests).filter(({ isDone }) => !isDone());
+  if (todo.length === 0) return;
   const lock = await lockFile(path.join(repo, '.cache', 'setup.lock'), () =>
     say('waiting for another set-up of this checkout'),
   );
   try {
-    for (const { title, isDone, make } of todo) {
-      // Another set-up may have done it while this one waited.
-      if (isDone()) continue;
-      say(`${title} …`);
-      const startedAt = performance.now();
-      make();
-      say(`done in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
-    }
+    for (const step of todo) take(step);
   } finally {
     await lock.release();
   }

@@ -8,7 +8,7 @@
  * The last line says how many assertions and checks passed and failed; the exit status is 1 when any did.
  */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmdirSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmdirSync } from 'node:fs';
 import path from 'node:path';
 import readline from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -27,6 +27,8 @@ const SETTLE_STEP_MS = 100;
 const chosen = process.argv.slice(2);
 /** Short: the paths of sockets below it must fit into 107 bytes. */
 const tmpDir = mkdtempSync('/tmp/dmt-');
+// PostgreSQL and others run below it as users of their own.
+chmodSync(tmpDir, 0o711);
 const env = { ...process.env, PATH: `${bin}:${process.env.PATH ?? ''}`, TMPDIR: tmpDir, NO_COLOR: '1' };
 const namespacesBefore = networkNamespaces();
 let passed = 0;

@@ -1,7 +1,8 @@
 // @ts-check
 import { spawn } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { accessSync, constants, mkdirSync } from 'node:fs';
 import path from 'node:path';
+import { SetupError } from './run.mjs';
 
 /**
  * Waits for the lock of a file and holds it until `release`. The kernel's lock belongs to a child that ends when its
@@ -9,10 +10,16 @@ import path from 'node:path';
  *
  * @param {string} file made when it is not there
  * @param {() => void} waiting called once when another process holds the lock
+ * @throws {SetupError} when the folder cannot be written
  * @returns {Promise<{ release: () => Promise<void> }>}
  */
 export async function lockFile(file, waiting) {
-  mkdirSync(path.dirname(file), { recursive: true });
+  try {
+    mkdirSync(path.dirname(file), { recursive: true });
+    accessSync(path.dirname(file), constants.W_OK);
+  } catch (error) {
+    throw new SetupError(`This user cannot write to ${path.dirname(file)}.`, { cause: error });
+  }
   const atOnce = await hold(['--nonblock', file]);
   if (atOnce) return atOnce;
   waiting();
