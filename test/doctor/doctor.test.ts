@@ -5,7 +5,7 @@ import { execa } from 'execa';
 import t from 'tap';
 import { loadConfig } from '../../src/config/config.ts';
 import { versionIn } from '../../src/doctor/checks/versions.ts';
-import { examine, type Finding, renderFindings } from '../../src/doctor/index.ts';
+import { examine, type Finding, renderFindings, runDoctor } from '../../src/doctor/index.ts';
 import type { Accelerator } from '../../src/drivers/vmm/types.ts';
 import { pathsOf } from '../../src/paths.ts';
 
@@ -87,6 +87,19 @@ t.test('reflinks are tried where the store is', needsRoot, async (t) => {
   } finally {
     await execa('umount', [store]);
   }
+});
+
+t.test('as one JSON document', async (t) => {
+  const config = loadConfig({ DORMOUSE_DATA_DIR: path.join(folder, 'data') });
+  const { text, ok } = await runDoctor(config, { json: true, accelerator: emulated });
+  const report = JSON.parse(text) as { ok: boolean; findings: Finding[] };
+  t.equal(report.ok, ok);
+  t.equal(ok, !report.findings.some(({ status }) => status === 'missing'));
+  t.match(report.findings[0], { name: 'accelerator', found: /TCG/ });
+  const asText = await runDoctor(config, { json: false, accelerator: emulated });
+  t.equal(asText.ok, ok);
+  t.match(asText.text, /^note +accelerator +emulation/);
+  t.same(await readdir(folder), [], 'the data directory was not made');
 });
 
 t.test('versions are found in what programs say about themselves', async (t) => {
