@@ -99,7 +99,7 @@ t.test('as one JSON document', async (t) => {
   const asText = await runDoctor(config, { json: false, accelerator: emulated });
   t.equal(asText.ok, ok);
   t.match(asText.text, /^note +accelerator +emulation/);
-  t.same(await readdir(folder), [], 'the data directory was not made');
+  t.notOk((await readdir(folder)).includes('data'), 'the data directory was not made');
 });
 
 t.test('versions are found in what programs say about themselves', async (t) => {
