@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { addDemoCommand } from './commands/demo.ts';
+import { addDoctorCommand } from './commands/doctor.ts';
 import { addExecCommand } from './commands/exec.ts';
 import { addNatsReqCommand } from './commands/nats-req.ts';
 import { addRoleCommands } from './commands/roles.ts';
@@ -24,6 +25,7 @@ export function createProgram(): Command {
     .version(version);
   addRoleCommands(program);
   addDemoCommand(program);
+  addDoctorCommand(program);
   addSandboxCommands(program);
   addExecCommand(program);
   addNatsReqCommand(program);
