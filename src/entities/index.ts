@@ -1,0 +1,13 @@
+import { ApiKey } from './api-key.ts';
+import { Host } from './host.ts';
+import { Sandbox } from './sandbox.ts';
+import { Team } from './team.ts';
+import { Template } from './template.ts';
+import { Transition } from './transition.ts';
+
+export type { SandboxRecord } from './sandbox.ts';
+export type { TransitionRecord } from './transition.ts';
+export { ApiKey, Host, Sandbox, Team, Template, Transition };
+
+/** All records. */
+export const entities = [Team, ApiKey, Host, Template, Sandbox, Transition];

@@ -1,0 +1,73 @@
+import type { Bus, StoredEvent } from '../bus/types.ts';
+import type { Clock } from '../clock.ts';
+import { hasCode } from '../errors/index.ts';
+import type { Logger } from '../log.ts';
+import type { Records } from '../records/types.ts';
+import { mirrorHosts } from './mirror-hosts.ts';
+import { ProgressReport } from './progress-report.ts';
+
+/** Name of the durable consumer: all projectors share it, so that each event is stored by one of them. */
+const DURABLE = 'projector';
+/** Between two tries while the database is away, in milliseconds. */
+const RETRY_FIRST_MS = 100;
+const RETRY_LONGEST_MS = 5_000;
+
+export interface ProjectorOptions {
+  bus: Bus;
+  records: Records;
+  clock: Clock;
+  log: Logger;
+  /** Ends the projector. What it is at work on is stored by the next one. */
+  signal: AbortSignal;
+}
+
+/**
+ * Brings the stream of events into the records, and what hosts say of themselves, until `signal` aborts.
+ *
+ * - While the database is away the event at hand waits, and with it all that follow: the order is kept.
+ * - An event that cannot be stored whatever is done is logged and acknowledged, so that it does not hold up the rest.
+ */
+export async function runProjector(options: ProjectorOptions): Promise<void> {
+  const { bus, clock, log, signal } = options;
+  const report = new ProgressReport(clock, log);
+  const stopReports = report.start();
+  const mirroring = mirrorHosts(options);
+  try {
+    await bus.events.consume(DURABLE, (event) => project(event, options, report), signal);
+  } finally {
+    stopReports();
+    await mirroring;
+  }
+}
+
+async function project(
+  event: StoredEvent,
+  { records, clock, log, signal }: ProjectorOptions,
+  report: ProgressReport,
+): Promise<void> {
+  const { transition, streamSeq } = event;
+  let delayMs = RETRY_FIRST_MS;
+  for (;;) {
+    try {
+      const isNew = await records.applyTransition(transition);
+      report.stored(transition, isNew);
+      await event.ack();
+      return;
+    } catch (error) {
+      if (!hasCode(error, 'RECORDS_UNAVAILABLE')) {
+        const { sandbox_id: sandbox, seq } = transition;
+        log.error({ err: error, sandbox, seq, streamSeq }, 'an event cannot be stored and is skipped');
+        report.skipped();
+        await event.ack();
+        return;
+      }
+      if (signal.aborted) {
+        event.retry(0);
+        return;
+      }
+      log.warn({ streamSeq, delayMs, reason: error.detail }, 'the database is away; the event waits');
+      await clock.sleep(delayMs, signal).catch(() => undefined);
+      delayMs = Math.min(delayMs * 2, RETRY_LONGEST_MS);
+    }
+  }
+}

@@ -1,0 +1,81 @@
+import { Migrator } from '@mikro-orm/migrations';
+import { defineConfig, type Options } from '@mikro-orm/postgresql';
+import { entities } from '../entities/index.ts';
+import { migrations } from '../entities/migrations/index.ts';
+import { DormouseError, messageOf } from '../errors/index.ts';
+import type { Logger } from '../log.ts';
+
+/** How many connections one process opens at most. */
+const POOL_MAX = 10;
+/** How long a connection may take to open, or to be free, in milliseconds. */
+const CONNECT_TIMEOUT_MS = 3_000;
+/** How long the server works on a statement, in milliseconds. */
+const STATEMENT_TIMEOUT_MS = 5_000;
+/** How long an answer is waited for, in milliseconds: longer than the server's own limit, for a server that is gone. */
+const ANSWER_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 1_000;
+
+/** What the command line of MikroORM, the migrations and the records share. */
+export function ormOptions(url: string, log?: Logger): Options {
+  return defineConfig({
+    entities,
+    extensions: [Migrator],
+    migrations: {
+      migrationsList: migrations,
+      path: 'src/entities/migrations',
+      pathTs: 'src/entities/migrations',
+      emit: 'ts',
+      // The entities and the database are compared directly; a snapshot would be written for every database name.
+      snapshot: false,
+    },
+    dbName: databaseName(url),
+    logger: (message) => log?.debug({ orm: message }, 'message of the ORM'),
+    debug: ['info'],
+    colors: false,
+  });
+}
+
+/** The pool that requests use: what hangs ends in time, and the caller hears of it. */
+export function pooled(url: string): Record<string, unknown> {
+  return {
+    // Read by `pg` itself, which knows unix sockets and TLS settings.
+    connectionString: url,
+    application_name: 'dormouse',
+    max: POOL_MAX,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    query_timeout: ANSWER_TIMEOUT_MS,
+    keepAlive: true,
+  };
+}
+
+/** For migrations, which may work on large tables and wait for one another. */
+export function patient(url: string): Record<string, unknown> {
+  return {
+    connectionString: url,
+    application_name: 'dormouse migrations',
+    max: 2,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+  };
+}
+
+/**
+ * Name of the database in a connection URL. libpq's form without a host, `postgresql://user@/name?host=/folder`, is no
+ * URL for WHATWG, so a host is put in.
+ *
+ * @throws `CONFIG_INVALID`
+ */
+export function databaseName(url: string): string {
+  try {
+    const { protocol, pathname } = new URL(url.replace('@/', '@localhost/'));
+    const name = decodeURIComponent(pathname.slice(1));
+    if (!/^postgres(ql)?:$/.test(protocol)) throw new Error(`the scheme is ${protocol}`);
+    if (!name) throw new Error('it names no database');
+    return name;
+  } catch (error) {
+    throw new DormouseError(
+      'CONFIG_INVALID',
+      `DATABASE_URL is not usable: ${messageOf(error)}. It must look like postgresql://user:password@host/database or postgresql://user@/database?host=/folder/of/socket.`,
+    );
+  }
+}

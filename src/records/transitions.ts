@@ -1,0 +1,101 @@
+import type { SandboxTransition } from '../actors/sandbox/protocol.ts';
+import { Sandbox, Transition, type TransitionRecord } from '../entities/index.ts';
+import type { Database, EntityManager } from './database.ts';
+import { rowOf } from './sandbox-row.ts';
+import { storable } from './storable.ts';
+
+/** A transition as the columns of its record. */
+function recordOf(transition: SandboxTransition): TransitionRecord {
+  return {
+    sandboxId: transition.sandbox_id,
+    seq: transition.seq,
+    v: transition.v,
+    teamId: transition.team_id,
+    hostId: transition.host_id,
+    execution: transition.execution,
+    at: new Date(transition.at),
+    from: transition.from,
+    to: transition.to,
+    cause: transition.cause,
+    commandId: transition.command_id,
+    step: transition.step,
+    stepDurationMs: transition.step_duration_ms,
+    error: transition.error,
+    sandbox: transition.sandbox,
+  } as TransitionRecord;
+}
+
+function transitionOf(record: TransitionRecord): SandboxTransition {
+  return {
+    v: record.v as SandboxTransition['v'],
+    sandbox_id: record.sandboxId,
+    team_id: record.teamId,
+    host_id: record.hostId,
+    seq: record.seq,
+    execution: record.execution,
+    at: record.at.toISOString(),
+    from: record.from ?? null,
+    to: record.to,
+    cause: record.cause,
+    command_id: record.commandId ?? null,
+    step: record.step ?? null,
+    step_duration_ms: record.stepDurationMs ?? null,
+    error: record.error ?? null,
+    sandbox: record.sandbox as SandboxTransition['sandbox'],
+  };
+}
+
+/**
+ * Stores a transition and brings the sandbox's record to it, in one transaction. Events come at least once and may come
+ * in any order: each is stored once, and the record only ever moves to a higher number. A sandbox that has no record gets
+ * one, so that the records can be built again from the stream.
+ *
+ * @returns whether the transition was new
+ * @throws `RECORDS_UNAVAILABLE`
+ */
+export async function applyTransition(db: Database, told: SandboxTransition): Promise<boolean> {
+  const transition = storable(told);
+  return await db.transaction(async (em) => {
+    const { affectedRows } = await em
+      .createQueryBuilder(Transition)
+      .insert(recordOf(transition))
+      .onConflict(['sandboxId', 'seq'])
+      .ignore()
+      .execute('run');
+    if (affectedRows === 0) return false;
+    await moveSandbox(em, transition);
+    return true;
+  });
+}
+
+async function moveSandbox(em: EntityManager, { sandbox, team_id, at }: SandboxTransition): Promise<void> {
+  const destroyedAt = sandbox.state === 'destroyed' ? new Date(at) : null;
+  const row = { ...rowOf(sandbox), destroyedAt };
+  const columns = Object.keys(row) as Array<Extract<keyof typeof row, string>>;
+  await em
+    .createQueryBuilder(Sandbox)
+    .insert(row)
+    .onConflict('id')
+    .merge(columns.filter((column) => column !== 'id' && column !== 'teamId'))
+    // A sandbox never changes its team, whatever an event says.
+    .where({ seq: { $lt: sandbox.seq }, teamId: team_id })
+    .execute('run');
+}
+
+/** Transitions of the team's sandbox with numbers above `afterSeq`, oldest first. Throws `RECORDS_UNAVAILABLE`. */
+export async function listTransitions(
+  db: Database,
+  teamId: string,
+  sandboxId: string,
+  afterSeq: number,
+  limit: number,
+): Promise<SandboxTransition[]> {
+  return await db.run(async (em) => {
+    const records = await em.find(
+      Transition,
+      { sandboxId, teamId, seq: { $gt: afterSeq } },
+      { orderBy: { seq: 'asc' }, limit },
+    );
+    return records.map(transitionOf);
+  });
+}
