@@ -1,0 +1,95 @@
+import { readdir, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { makeFolder, syncFolder } from '../../../durable-file.ts';
+import { DormouseError } from '../../../errors/index.ts';
+import { allocatedBytes, cloneFile, diskError, PARTIAL_SUFFIX } from '../files.ts';
+import type { DiskDriver } from '../types.ts';
+
+const BYTES_PER_MB = 2 ** 20;
+
+/** The one file of a disk, in its folder. */
+export const DISK_FILE = 'disk';
+
+/**
+ * Disks as files: a disk is a clone of its image, extended by a hole to the size that the guest shall see. There is
+ * no kernel device, so attach and detach only look. Where the file system has no reflinks the same operations copy.
+ */
+export function createReflinkDriver(): DiskDriver {
+  return {
+    kind: 'reflink',
+
+    // A disk that is there is whole, because it gets its name last, and a guest may have written to it: it stays.
+    async create({ dir, imagePath, sizeMb }, signal) {
+      signal.throwIfAborted();
+      const sizeBytes = sizeMb * BYTES_PER_MB;
+      const imageBytes = (await statOf(imagePath, 'The image')).size;
+      if (!Number.isSafeInteger(sizeBytes) || sizeBytes < imageBytes) {
+        const imageMb = Math.ceil(imageBytes / BYTES_PER_MB);
+        throw new DormouseError(
+          'INVALID_SIZE',
+          `A disk of ${sizeMb} MiB cannot hold the image of ${imageMb} MiB.`,
+          { data: { disk_size_mb: sizeMb, image_size_mb: imageMb } },
+        );
+      }
+      const disk = path.join(dir, DISK_FILE);
+      if (await exists(disk)) return;
+      await makeFolder(dir);
+      await cloneFile(imagePath, disk, signal, { sizeBytes });
+    },
+
+    async clone(fromDir, toDir, signal) {
+      await makeFolder(toDir);
+      await cloneFile(path.join(fromDir, DISK_FILE), path.join(toDir, DISK_FILE), signal);
+    },
+
+    async attach({ dir }, signal) {
+      signal.throwIfAborted();
+      const disk = path.join(dir, DISK_FILE);
+      await statOf(disk, 'The disk');
+      return { path: disk };
+    },
+
+    async detach() {},
+
+    async remove({ dir }) {
+      const names = await readdir(dir).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return [];
+        throw diskError(`${dir} could not be read`, error);
+      });
+      const ours = names.filter(
+        (name) => name === DISK_FILE || (name.startsWith(`${DISK_FILE}.`) && name.endsWith(PARTIAL_SUFFIX)),
+      );
+      for (const name of ours) {
+        await rm(path.join(dir, name), { force: true }).catch((error: unknown) => {
+          throw diskError(`${path.join(dir, name)} could not be removed`, error);
+        });
+      }
+    },
+
+    async flatten({ dir }, imagePath, signal) {
+      await cloneFile(path.join(dir, DISK_FILE), imagePath, signal, { durable: true });
+      await syncFolder(path.dirname(imagePath));
+    },
+
+    async usage({ dir }) {
+      const disk = path.join(dir, DISK_FILE);
+      return { sizeBytes: (await statOf(disk, 'The disk')).size, allocatedBytes: await allocatedBytes(disk) };
+    },
+  };
+}
+
+async function statOf(file: string, what: string): Promise<{ size: number }> {
+  return await stat(file).catch((error: unknown) => {
+    throw diskError(`${what} ${file} could not be read`, error);
+  });
+}
+
+async function exists(file: string): Promise<boolean> {
+  return await stat(file).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return false;
+      throw diskError(`${file} could not be read`, error);
+    },
+  );
+}

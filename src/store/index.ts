@@ -1,0 +1,2 @@
+export { freeMb } from './free.ts';
+export { openStore, type Store, type StoreOptions } from './store.ts';
