@@ -1,8 +1,23 @@
-import { assign, fromPromise, setup } from 'xstate';
+import { assign } from 'xstate';
 import type { VmExit } from '../../drivers/vmm/types.ts';
 import type { ErrorRecord } from '../../errors/index.ts';
-import { firstContext, type Heading, type SandboxContext, type SandboxInput } from './context.ts';
-import type { sandboxStepNames } from './steps/names.ts';
+import { firstContext } from './context.ts';
+import {
+  answer,
+  armExpiry,
+  EXPIRY_RETRY_MS,
+  expiry,
+  fail,
+  heading,
+  sandboxSetup,
+  step,
+  take,
+} from './machine-setup.ts';
+
+/** Ways out of a failed step that several states share. */
+const toUndoing = { target: '#sandbox.undoing', actions: fail };
+const toRollback = { target: 'rollingBack', actions: fail };
+const toCrashed = { target: '#sandbox.crashed', actions: [fail, heading('crashing')] };
 
 /**
  * The life of a sandbox. One state per step, so that the picture of the machine is the documentation of the protocol.
@@ -17,93 +32,7 @@ import type { sandboxStepNames } from './steps/names.ts';
  * - While it is resumed: the clone is thrown away → `paused`, bit for bit as it was.
  * - The virtual machine goes away by itself → `crashed`: the disk is kept, `restart` boots it again.
  */
-
-type CommandEvent<Name extends string> = {
-  type: Name;
-  command: { id: string; name: string; deadlineMs: number };
-  body: unknown;
-  atMs: number;
-};
-
-export type SandboxEvent =
-  | CommandEvent<'pause'>
-  | CommandEvent<'resume'>
-  | CommandEvent<'restart'>
-  | CommandEvent<'destroy'>
-  | (CommandEvent<'ping'> & { body: { timeout_s?: number } })
-  /** A program is run in the guest: the time until `on_timeout` begins anew. */
-  | { type: 'exec'; atMs: number }
-  /** The time is over. */
-  | { type: 'expired'; atMs: number };
-
-/** First pause between two tries of a stranded sandbox, and the longest, in milliseconds. */
-export const STRANDED_RETRY_MIN_MS = 1_000;
-export const STRANDED_RETRY_MAX_MS = 60_000;
-/** When a pause by timeout failed, the next try is this much later, in milliseconds. */
-const EXPIRY_RETRY_MS = 60_000;
-
-/** The machine only names steps; the runtime runs them. One that were run by XState itself would be a mistake. */
-const step = fromPromise<unknown, SandboxContext>(async () => {
-  throw new Error('steps are run by the runtime, not by XState');
-});
-
-const types = {} as { context: SandboxContext; events: SandboxEvent; input: SandboxInput };
-
-const expiry = (context: SandboxContext, atMs: number): number | null =>
-  context.options.timeout_s > 0 ? atMs + context.options.timeout_s * 1000 : null;
-
-/** `onDone` of every step: what the step reports (a slot, a process) becomes part of the context. */
-const take = assign<SandboxContext, { type: string; output: unknown }, undefined, SandboxEvent, never>(
-  ({ event }) => (event.output ?? {}) as Partial<SandboxContext>,
-);
-/** `onError` of a step that ends the operation: the reason is kept until the rollback is over. The first one counts. */
-const fail = assign<SandboxContext, { type: string; error: unknown }, undefined, SandboxEvent, never>({
-  failure: ({ context, event }) => context.failure ?? (event.error as ErrorRecord),
-});
-
-const input = ({ context }: { context: SandboxContext }): SandboxContext => context;
-
-export const sandboxMachine = setup({
-  types,
-  actors: {} as Record<(typeof sandboxStepNames)[number], typeof step>,
-  delays: {
-    backOff: ({ context }) =>
-      Math.min(STRANDED_RETRY_MAX_MS, STRANDED_RETRY_MIN_MS * 2 ** Math.min(context.tries, 16)),
-  },
-  guards: {
-    limited: ({ context }) => context.options.timeout_s > 0,
-    pauseOnTimeout: ({ context }) => context.options.on_timeout === 'pause',
-    /** The saved state is gone or unreadable: only the disk is left. */
-    nothingToLoad: ({ event }) =>
-      ['VMM_GONE', 'SNAPSHOT_INVALID'].includes(
-        (event as unknown as { error?: ErrorRecord }).error?.code ?? '',
-      ),
-    headingPausing: ({ context }) => context.heading === 'pausing',
-    headingRollingBack: ({ context }) => context.heading === 'rollingBack',
-    headingUndoing: ({ context }) => context.heading === 'undoing',
-    headingCrashing: ({ context }) => context.heading === 'crashing',
-  },
-  actions: {
-    /** Answers the command that was carried out: with the error if there was one. The runtime does it. */
-    answer: (_, _params: { commandId: string | null; error: ErrorRecord | null }) => {},
-    /** Arms and disarms a timer with an absolute time. The runtime does it. */
-    arm: (_, _params: { timer: string; atMs: number; event: string }) => {},
-    disarm: (_, _params: { timer: string }) => {},
-    begin: assign(({ event }) =>
-      'command' in event ? { command: event.command, failure: null } : { command: null, failure: null },
-    ),
-    rest: assign(({ context }) => ({
-      command: null,
-      lastError: context.failure,
-      failure: null,
-      heading: null,
-      tries: 0,
-    })),
-    nextExecution: assign({ execution: ({ context }) => context.execution + 1 }),
-    head: assign((_, params: { to: Heading }) => ({ heading: params.to })),
-    tryAgain: assign({ tries: ({ context }) => context.tries + 1 }),
-  },
-}).createMachine({
+export const sandboxMachine = sandboxSetup.createMachine({
   id: 'sandbox',
   context: ({ input }) => firstContext(input),
   initial: 'creating',
@@ -113,38 +42,30 @@ export const sandboxMachine = setup({
       states: {
         disk: {
           invoke: {
-            id: 'makeDisk',
-            src: 'makeDisk',
-            input,
+            ...step('makeDisk'),
             onDone: { target: 'network', actions: take },
-            onError: { target: '#sandbox.undoing', actions: fail },
+            onError: toUndoing,
           },
         },
         network: {
           invoke: {
-            id: 'acquireSlot',
-            src: 'acquireSlot',
-            input,
+            ...step('acquireSlot'),
             onDone: { target: 'vm', actions: take },
-            onError: { target: '#sandbox.undoing', actions: fail },
+            onError: toUndoing,
           },
         },
         vm: {
           invoke: {
-            id: 'launchVm',
-            src: 'launchVm',
-            input,
+            ...step('launchVm'),
             onDone: { target: 'ready', actions: take },
-            onError: { target: '#sandbox.undoing', actions: fail },
+            onError: toUndoing,
           },
         },
         ready: {
           invoke: {
-            id: 'welcomeGuest',
-            src: 'welcomeGuest',
-            input,
+            ...step('welcomeGuest'),
             onDone: { target: '#sandbox.running', actions: take },
-            onError: { target: '#sandbox.undoing', actions: fail },
+            onError: toUndoing,
           },
         },
       },
@@ -153,10 +74,7 @@ export const sandboxMachine = setup({
     running: {
       tags: ['serving', 'rest'],
       entry: [
-        {
-          type: 'answer',
-          params: ({ context }) => ({ commandId: context.command?.id ?? null, error: context.failure }),
-        },
+        answer,
         assign(({ context, event }) => {
           const atMs = (event as { atMs?: number }).atMs ?? 0;
           // A pause by timeout that failed is tried again later, never followed by a destroy.
@@ -165,29 +83,17 @@ export const sandboxMachine = setup({
           return { expiresAtMs: at === null ? null : Math.max(at, soonest) };
         }),
         'rest',
-        {
-          type: 'arm',
-          params: ({ context }) => ({
-            timer: 'expired',
-            atMs: context.expiresAtMs ?? Number.MAX_SAFE_INTEGER,
-            event: 'expired',
-          }),
-        },
+        armExpiry,
       ],
       exit: [{ type: 'disarm', params: { timer: 'expired' } }, assign({ expiresAtMs: null })],
       // Lasts as long as the state. After a restart of the agent it is what adopts the virtual machine.
       invoke: {
-        id: 'watchVm',
-        src: 'watchVm',
-        input,
+        ...step('watchVm'),
         onDone: {
           target: 'crashed',
-          actions: [
-            assign({ failure: ({ event }) => crash(event.output as VmExit) }),
-            { type: 'head', params: { to: 'crashing' } },
-          ],
+          actions: [assign({ failure: ({ event }) => crash(event.output as VmExit) }), heading('crashing')],
         },
-        onError: { target: 'crashed', actions: [fail, { type: 'head', params: { to: 'crashing' } }] },
+        onError: { target: 'crashed', actions: [fail, heading('crashing')] },
       },
       on: {
         pause: { target: 'pausing', actions: 'begin' },
@@ -202,14 +108,7 @@ export const sandboxMachine = setup({
               };
               return { options, expiresAtMs: expiry({ ...context, options }, event.atMs) };
             }),
-            {
-              type: 'arm',
-              params: ({ context }) => ({
-                timer: 'expired',
-                atMs: context.expiresAtMs ?? Number.MAX_SAFE_INTEGER,
-                event: 'expired',
-              }),
-            },
+            armExpiry,
             { type: 'answer', params: ({ event }) => ({ commandId: event.command.id, error: null }) },
           ],
         },
@@ -218,14 +117,7 @@ export const sandboxMachine = setup({
             guard: 'limited',
             actions: [
               assign({ expiresAtMs: ({ context, event }) => expiry(context, event.atMs) }),
-              {
-                type: 'arm',
-                params: ({ context }) => ({
-                  timer: 'expired',
-                  atMs: context.expiresAtMs ?? Number.MAX_SAFE_INTEGER,
-                  event: 'expired',
-                }),
-              },
+              armExpiry,
             ],
           },
         ],
@@ -240,87 +132,71 @@ export const sandboxMachine = setup({
       initial: 'draining',
       states: {
         // Best effort: what does not drain in time is cut.
-        draining: { invoke: { id: 'drain', src: 'drain', input, onDone: 'freezing', onError: 'freezing' } },
+        draining: { invoke: { ...step('drain'), onDone: 'freezing', onError: 'freezing' } },
         // A freeze that timed out may have worked all the same, so the way back is the thaw, not `running`.
         freezing: {
           invoke: {
-            id: 'freezeVcpus',
-            src: 'freezeVcpus',
-            input,
+            ...step('freezeVcpus'),
             onDone: 'snapshotting',
             onError: { target: 'thawing', actions: fail },
           },
         },
         snapshotting: {
           invoke: {
-            id: 'saveVm',
-            src: 'saveVm',
-            input,
+            ...step('saveVm'),
             onDone: 'stoppingVm',
             onError: { target: 'thawing', actions: fail },
           },
         },
         thawing: {
           invoke: {
-            id: 'thawVcpus',
-            src: 'thawVcpus',
-            input,
+            ...step('thawVcpus'),
             onDone: { target: '#sandbox.running', actions: take },
-            onError: { target: '#sandbox.crashed', actions: { type: 'head', params: { to: 'crashing' } } },
+            onError: { target: '#sandbox.crashed', actions: heading('crashing') },
           },
         },
         stoppingVm: {
           invoke: {
-            id: 'stopVm',
-            src: 'stopVm',
-            input,
+            ...step('stopVm'),
             onDone: { target: 'detachingDisk', actions: take },
             onError: {
               target: '#sandbox.stranded',
-              actions: [fail, { type: 'head', params: { to: 'pausing' } }],
+              actions: [fail, heading('pausing')],
             },
           },
         },
         detachingDisk: {
           invoke: {
-            id: 'detachDisk',
-            src: 'detachDisk',
-            input,
+            ...step('detachDisk'),
             onDone: { target: 'committing', actions: take },
             onError: { target: 'restarting', actions: fail },
           },
         },
         committing: {
           invoke: {
-            id: 'commitSnapshot',
-            src: 'commitSnapshot',
-            input,
+            ...step('commitSnapshot'),
             onDone: { target: 'releasing', actions: take },
             onError: { target: 'restarting', actions: fail },
           },
         },
         restarting: {
           invoke: {
-            id: 'relaunchVm',
-            src: 'relaunchVm',
-            input,
+            ...step('relaunchVm'),
             onDone: { target: '#sandbox.running', actions: take },
             onError: [
               {
                 guard: 'nothingToLoad',
                 target: '#sandbox.crashed',
-                actions: { type: 'head', params: { to: 'crashing' } },
+                actions: heading('crashing'),
               },
-              { target: '#sandbox.stranded', actions: { type: 'head', params: { to: 'pausing' } } },
+              { target: '#sandbox.stranded', actions: heading('pausing') },
             ],
           },
         },
         // The sandbox is paused; a slot that could not be given back stays in the ledger, for the janitor.
         releasing: {
           invoke: {
-            id: 'releaseSlot',
-            src: 'releaseSlot',
-            input,
+            ...step('releaseSlot'),
             onDone: { target: '#sandbox.paused', actions: take },
             onError: '#sandbox.paused',
           },
@@ -330,15 +206,9 @@ export const sandboxMachine = setup({
 
     paused: {
       tags: ['rest'],
-      entry: [
-        {
-          type: 'answer',
-          params: ({ context }) => ({ commandId: context.command?.id ?? null, error: context.failure }),
-        },
-        'rest',
-      ],
+      entry: [answer, 'rest'],
       // Writes the memory file back to the disk while nobody waits: the next clone need not, and a power cut cannot take it.
-      invoke: { id: 'flushSnapshot', src: 'flushSnapshot', input },
+      invoke: { ...step('flushSnapshot') },
       on: {
         resume: { target: 'resuming', actions: 'begin' },
         destroy: { target: 'destroying', actions: 'begin' },
@@ -350,69 +220,55 @@ export const sandboxMachine = setup({
       states: {
         cloning: {
           invoke: {
-            id: 'cloneSnapshot',
-            src: 'cloneSnapshot',
-            input,
+            ...step('cloneSnapshot'),
             onDone: { target: 'disk', actions: take },
-            onError: { target: 'rollingBack', actions: fail },
+            onError: toRollback,
           },
         },
         disk: {
           invoke: {
-            id: 'attachDisk',
-            src: 'attachDisk',
-            input,
+            ...step('attachDisk'),
             onDone: { target: 'network', actions: take },
-            onError: { target: 'rollingBack', actions: fail },
+            onError: toRollback,
           },
         },
         network: {
           invoke: {
-            id: 'resumeSlot',
-            src: 'acquireSlot',
-            input,
+            ...step('resumeSlot', 'acquireSlot'),
             onDone: { target: 'vm', actions: take },
-            onError: { target: 'rollingBack', actions: fail },
+            onError: toRollback,
           },
         },
         vm: {
           invoke: {
-            id: 'restoreVm',
-            src: 'restoreVm',
-            input,
+            ...step('restoreVm'),
             onDone: { target: 'ready', actions: take },
-            onError: { target: 'rollingBack', actions: fail },
+            onError: toRollback,
           },
         },
         ready: {
           invoke: {
-            id: 'wakeGuest',
-            src: 'wakeGuest',
-            input,
+            ...step('wakeGuest'),
             onDone: { target: 'discarding', actions: take },
-            onError: { target: 'rollingBack', actions: fail },
+            onError: toRollback,
           },
         },
         // From here there is no way back: the guest runs and answers. What cannot be deleted is left to the janitor.
         discarding: {
           entry: 'nextExecution',
           invoke: {
-            id: 'discardSnapshot',
-            src: 'discardSnapshot',
-            input,
+            ...step('discardSnapshot'),
             onDone: { target: '#sandbox.running', actions: take },
             onError: '#sandbox.running',
           },
         },
         rollingBack: {
           invoke: {
-            id: 'rollBackResume',
-            src: 'rollBackResume',
-            input,
+            ...step('rollBackResume'),
             onDone: { target: '#sandbox.paused', actions: take },
             onError: {
               target: '#sandbox.stranded',
-              actions: { type: 'head', params: { to: 'rollingBack' } },
+              actions: heading('rollingBack'),
             },
           },
         },
@@ -424,63 +280,38 @@ export const sandboxMachine = setup({
       states: {
         stoppingVm: {
           invoke: {
-            id: 'haltVm',
-            src: 'stopVm',
-            input,
+            ...step('haltVm', 'stopVm'),
             onDone: { target: 'disk', actions: take },
-            onError: {
-              target: '#sandbox.crashed',
-              actions: [fail, { type: 'head', params: { to: 'crashing' } }],
-            },
+            onError: toCrashed,
           },
         },
         disk: {
           invoke: {
-            id: 'reattachDisk',
-            src: 'attachDisk',
-            input,
+            ...step('reattachDisk', 'attachDisk'),
             onDone: { target: 'network', actions: take },
-            onError: {
-              target: '#sandbox.crashed',
-              actions: [fail, { type: 'head', params: { to: 'crashing' } }],
-            },
+            onError: toCrashed,
           },
         },
         network: {
           invoke: {
-            id: 'restartSlot',
-            src: 'acquireSlot',
-            input,
+            ...step('restartSlot', 'acquireSlot'),
             onDone: { target: 'vm', actions: take },
-            onError: {
-              target: '#sandbox.crashed',
-              actions: [fail, { type: 'head', params: { to: 'crashing' } }],
-            },
+            onError: toCrashed,
           },
         },
         vm: {
           entry: 'nextExecution',
           invoke: {
-            id: 'bootVm',
-            src: 'bootVm',
-            input,
+            ...step('bootVm'),
             onDone: { target: 'ready', actions: take },
-            onError: {
-              target: '#sandbox.crashed',
-              actions: [fail, { type: 'head', params: { to: 'crashing' } }],
-            },
+            onError: toCrashed,
           },
         },
         ready: {
           invoke: {
-            id: 'greetGuest',
-            src: 'greetGuest',
-            input,
+            ...step('greetGuest'),
             onDone: { target: '#sandbox.running', actions: take },
-            onError: {
-              target: '#sandbox.crashed',
-              actions: [fail, { type: 'head', params: { to: 'crashing' } }],
-            },
+            onError: toCrashed,
           },
         },
       },
@@ -491,22 +322,14 @@ export const sandboxMachine = setup({
       states: {
         cleaning: {
           invoke: {
-            id: 'clearWreck',
-            src: 'clearWreck',
-            input,
+            ...step('clearWreck'),
             onDone: { target: 'resting', actions: take },
-            onError: { target: '#sandbox.stranded', actions: { type: 'head', params: { to: 'crashing' } } },
+            onError: { target: '#sandbox.stranded', actions: heading('crashing') },
           },
         },
         resting: {
           tags: ['rest'],
-          entry: [
-            {
-              type: 'answer',
-              params: ({ context }) => ({ commandId: context.command?.id ?? null, error: context.failure }),
-            },
-            'rest',
-          ],
+          entry: [answer, 'rest'],
           on: {
             restart: { target: '#sandbox.restarting', actions: 'begin' },
             destroy: { target: '#sandbox.destroying', actions: 'begin' },
@@ -517,21 +340,17 @@ export const sandboxMachine = setup({
 
     undoing: {
       invoke: {
-        id: 'undoCreate',
-        src: 'releaseAll',
-        input,
+        ...step('undoCreate', 'releaseAll'),
         onDone: { target: 'failed', actions: take },
-        onError: { target: 'stranded', actions: { type: 'head', params: { to: 'undoing' } } },
+        onError: { target: 'stranded', actions: heading('undoing') },
       },
     },
 
     destroying: {
       invoke: {
-        id: 'releaseAll',
-        src: 'releaseAll',
-        input,
+        ...step('releaseAll'),
         onDone: { target: 'destroyed', actions: take },
-        onError: { target: 'stranded', actions: [fail, { type: 'head', params: { to: 'destroying' } }] },
+        onError: { target: 'stranded', actions: [fail, heading('destroying')] },
       },
     },
 
@@ -539,10 +358,7 @@ export const sandboxMachine = setup({
       // Everything is kept and still counted. The caller is told now; the tries go on without it.
       tags: ['rest'],
       entry: [
-        {
-          type: 'answer',
-          params: ({ context }) => ({ commandId: context.command?.id ?? null, error: context.failure }),
-        },
+        answer,
         assign(({ context }) => ({ command: null, lastError: context.failure ?? context.lastError })),
       ],
       after: {
@@ -559,13 +375,7 @@ export const sandboxMachine = setup({
 
     failed: {
       type: 'final',
-      entry: [
-        {
-          type: 'answer',
-          params: ({ context }) => ({ commandId: context.command?.id ?? null, error: context.failure }),
-        },
-        'rest',
-      ],
+      entry: [answer, 'rest'],
     },
     destroyed: {
       type: 'final',
