@@ -1,105 +1,153 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { access, constants, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { messageOf } from '../../../errors/index.ts';
+import { execa } from 'execa';
+import type { Clock } from '../../../clock.ts';
+import { makeFolder, writeFileDurably } from '../../../durable-file.ts';
+import { DormouseError, messageOf } from '../../../errors/index.ts';
+import type { Logger } from '../../../log.ts';
 import type { Accelerator } from '../types.ts';
+import { unlessAborted, withDeadline } from './abort.ts';
+import { BARE, MACHINE, PROCESSOR } from './command-line.ts';
 
 /**
- * Whether KVM works is decided by trying: some hosts have a /dev/kvm that opens and then refuses stock kernels, with an
- * error about an MSR or with silence.
+ * Whether KVM is of use is decided by trying: there are hosts whose KVM exists but does not run a stock kernel, where QEMU
+ * aborts ("failed to set MSR") or says nothing for ever.
  */
-
-/** What the kernel says first on its console. */
-const SIGN_OF_LIFE = /Linux version/;
-/** A kernel under KVM says it within tens of milliseconds. */
-const TRIAL_LIMIT_MS = 4_000;
-
-export interface Probe {
+export interface AcceleratorProbe {
+  /** Kernel and initramfs that are tried: those that sandboxes boot with. */
   kernelPath: string;
   initrdPath: string;
-  /** Where the answer is remembered for this boot of the host. */
+  /** Where the answer is kept. It holds for this boot of the host and this version of QEMU. */
   memoFile: string;
 }
 
-/** `kvm` when a kernel boots under it, else `tcg`; with the reason in words. Remembered in `memoFile`. */
+const KVM_DEVICE = '/dev/kvm';
+/** KVM boots the kernel within a second; a loaded host may need some more. In milliseconds. */
+const TRIAL_MS = 8_000;
+const TRIAL_MEMORY_MB = 128;
+/** The kernel says this when all of it has come up and the first program starts. */
+const SIGN_OF_LIFE = /Run \/init as init process/;
+/** How much of the trial's output is kept, in characters. */
+const OUTPUT_CHARS = 64 * 1024;
+
+interface Memo {
+  bootId: string;
+  qemuVersion: string;
+  accelerator: Accelerator;
+}
+
+/**
+ * The accelerator for this host: KVM when it boots a kernel, else emulation with the reason in words. The trial is done
+ * once and its answer remembered in the memo file.
+ *
+ * @param qemu path of QEMU
+ * @throws `VMM_FAILED` when QEMU does not even say its version; the signal's reason
+ */
 export async function probeAccelerator(
-  program: string,
-  probe: Probe,
+  qemu: string,
+  probe: AcceleratorProbe,
+  { clock, log }: { clock: Clock; log: Logger },
   signal: AbortSignal,
 ): Promise<Accelerator> {
-  const usable = await access('/dev/kvm', constants.R_OK | constants.W_OK).then(
-    () => undefined,
-    (error: NodeJS.ErrnoException) => error.code,
-  );
-  if (usable === 'ENOENT') return { name: 'tcg', reason: 'there is no /dev/kvm; virtual CPUs are emulated' };
-  if (usable)
-    return { name: 'tcg', reason: `/dev/kvm cannot be opened (${usable}); virtual CPUs are emulated` };
-  const key = `${(await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()} ${program} ${probe.kernelPath}`;
-  const memo = await readFile(probe.memoFile, 'utf8')
-    .then((text) => JSON.parse(text) as { key: string; answer: Accelerator })
-    .catch(() => undefined);
-  if (memo?.key === key) return memo.answer;
-  const problem = await tryKvm(program, probe, signal);
-  const answer: Accelerator = problem
-    ? { name: 'tcg', reason: `KVM is there but boots no kernel (${problem}); virtual CPUs are emulated` }
-    : { name: 'kvm', reason: 'KVM boots a kernel' };
-  // A missing program is answered by the first start, which says what to install; it must not be remembered.
-  if (problem?.includes('ENOENT')) return answer;
-  await mkdir(path.dirname(probe.memoFile), { recursive: true });
-  await writeFile(probe.memoFile, JSON.stringify({ key, answer }));
-  return answer;
+  const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+  const qemuVersion = await versionOf(qemu, signal);
+  const memo = await readMemo(probe.memoFile);
+  if (memo?.bootId === bootId && memo.qemuVersion === qemuVersion) return memo.accelerator;
+  const accelerator = await decide(qemu, probe, clock, signal);
+  log.info({ ...accelerator }, 'accelerator decided');
+  await makeFolder(path.dirname(probe.memoFile))
+    .then(() => writeFileDurably(probe.memoFile, JSON.stringify({ bootId, qemuVersion, accelerator }), 0o600))
+    .catch((error: unknown) => log.warn({ err: error }, 'the accelerator could not be noted'));
+  return accelerator;
 }
 
-/** What went wrong, or undefined when a kernel came up. */
-async function tryKvm(
-  program: string,
-  { kernelPath, initrdPath }: Probe,
+async function decide(
+  qemu: string,
+  probe: AcceleratorProbe,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<Accelerator> {
+  try {
+    await access(KVM_DEVICE, constants.R_OK | constants.W_OK);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    return { name: 'tcg', reason: `${KVM_DEVICE} cannot be opened (${code})` };
+  }
+  const failure = await tryToBoot(qemu, 'kvm', probe, clock, signal);
+  return failure === undefined
+    ? { name: 'kvm', reason: 'KVM boots a kernel' }
+    : { name: 'tcg', reason: `KVM does not boot a kernel: ${failure}` };
+}
+
+/**
+ * Boots the kernel without disk and network until its first program starts.
+ *
+ * @returns why it did not come to that; undefined when it did
+ */
+export async function tryToBoot(
+  qemu: string,
+  accelerator: Accelerator['name'],
+  { kernelPath, initrdPath }: Pick<AcceleratorProbe, 'kernelPath' | 'initrdPath'>,
+  clock: Clock,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const argv = [
-    '-M',
-    'microvm,acpi=on,isa-serial=on',
-    '-accel',
-    'kvm',
-    '-cpu',
-    'host',
-    '-m',
-    '128',
-    '-nodefaults',
-    '-no-user-config',
-    '-display',
-    'none',
-    '-no-reboot',
-    '-kernel',
-    kernelPath,
-    '-initrd',
-    initrdPath,
-    '-append',
-    'console=ttyS0 panic=-1 reboot=t',
-    '-serial',
-    'stdio',
-  ];
-  const child = spawn(program, argv, {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    signal: AbortSignal.any([signal, AbortSignal.timeout(TRIAL_LIMIT_MS)]),
-    killSignal: 'SIGKILL',
-  });
-  return await new Promise<string | undefined>((resolve) => watchTrial(child, resolve));
+  const subprocess = execa(
+    qemu,
+    [
+      ...['-M', MACHINE, ...PROCESSOR[accelerator], '-m', String(TRIAL_MEMORY_MB), ...BARE],
+      ...['-kernel', kernelPath, '-initrd', initrdPath],
+      ...['-append', 'console=ttyS0 panic=-1 reboot=t', '-serial', 'stdio'],
+    ],
+    {
+      stdin: 'ignore',
+      buffer: false,
+      reject: false,
+      all: true,
+      extendEnv: false,
+      env: { PATH: process.env.PATH ?? '' },
+    },
+  );
+  let output = '';
+  const signOfLife = async (): Promise<boolean> => {
+    for await (const line of subprocess.iterable({ from: 'all' })) {
+      output = `${output}${line}\n`.slice(-OUTPUT_CHARS);
+      if (SIGN_OF_LIFE.test(line)) return true;
+    }
+    return false;
+  };
+  try {
+    const alive = withDeadline(clock, TRIAL_MS, 'The trial', signOfLife);
+    if (await unlessAborted(alive, signal)) return undefined;
+    // QEMU's first complaint is the cause; an assertion that fails later is not.
+    const lines = output.trim().split('\n');
+    return lines.find((line) => line.startsWith('qemu')) ?? (lines.at(-1) || 'QEMU ended without a word');
+  } catch (error) {
+    signal.throwIfAborted();
+    return error instanceof DormouseError
+      ? `nothing was heard of it within ${TRIAL_MS / 1000} s`
+      : messageOf(error);
+  } finally {
+    subprocess.kill('SIGKILL');
+    await subprocess;
+  }
 }
 
-function watchTrial(child: ChildProcess, answer: (problem: string | undefined) => void): void {
-  let said = '';
-  let complaint = '';
-  child.stdout?.on('data', (data: Buffer) => {
-    said = (said + data.toString('latin1')).slice(-4096);
-    if (SIGN_OF_LIFE.test(said)) {
-      answer(undefined);
-      child.kill('SIGKILL');
-    }
-  });
-  child.stderr?.on('data', (data: Buffer) => {
-    complaint = (complaint + data.toString()).slice(0, 200);
-  });
-  child.once('error', (error) => answer(error.name === 'AbortError' ? 'it stayed silent' : messageOf(error)));
-  child.once('close', () => answer(complaint.trim().split('\n')[0] || 'it ended without a word'));
+async function versionOf(qemu: string, signal: AbortSignal): Promise<string> {
+  try {
+    const { stdout } = await execa(qemu, ['--version'], { stdin: 'ignore', cancelSignal: signal });
+    return stdout.split('\n')[0] ?? '';
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new DormouseError('VMM_FAILED', `${qemu} does not say its version.`, { cause: error });
+  }
+}
+
+async function readMemo(file: string): Promise<Memo | undefined> {
+  try {
+    const memo = JSON.parse(await readFile(file, 'utf8')) as Memo;
+    return ['kvm', 'tcg'].includes(memo.accelerator.name) ? memo : undefined;
+  } catch {
+    return undefined;
+  }
 }

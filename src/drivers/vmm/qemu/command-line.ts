@@ -23,7 +23,7 @@ const QMP_SUFFIX = '/qmp.sock,server=on,wait=off';
  * Emulation: one thread for each, a small translation cache (it counts for every sandbox), and no processor features that
  * cost the emulator time on each access to memory and protect nothing here.
  */
-const PROCESSOR: Record<Accelerator['name'], readonly string[]> = {
+export const PROCESSOR: Record<Accelerator['name'], readonly string[]> = {
   kvm: ['-accel', 'kvm', '-cpu', 'host'],
   tcg: ['-accel', 'tcg,thread=multi,tb-size=64', '-cpu', 'max,-smap,-smep,-la57,-umip,-pku'],
 };
@@ -32,8 +32,7 @@ const PROCESSOR: Record<Accelerator['name'], readonly string[]> = {
  * Kernel arguments for a quick boot. A guest that panics or reboots resets the machine at once (`panic=-1`, by triple
  * fault), which QEMU takes as its end (`-no-reboot`).
  */
-const KERNEL_ARGUMENTS =
-  'console=ttyS0 quiet panic=-1 reboot=t cryptomgr.notests=1 init_on_alloc=0 audit=0';
+const KERNEL_ARGUMENTS = 'console=ttyS0 quiet panic=-1 reboot=t cryptomgr.notests=1 init_on_alloc=0 audit=0';
 /** Emulated processors do not speculate, so there is nothing to mitigate. */
 const KERNEL_ARGUMENTS_TCG = 'mitigations=off';
 
@@ -48,6 +47,13 @@ export const BARE = ['-nodefaults', '-no-user-config', '-display', 'none', '-no-
  */
 export type Beginning = 'boot' | 'load';
 
+export interface HowToRun {
+  accelerator: Accelerator['name'];
+  beginning: Beginning;
+  /** Rate of the host's time stamp counter in kHz, for an emulated guest. */
+  tscKhz?: number | undefined;
+}
+
 /**
  * Arguments of QEMU for a machine. The same spec gives the same devices, which loading depends on.
  *
@@ -57,15 +63,18 @@ export type Beginning = 'boot' | 'load';
  * The pid file is locked by QEMU as long as it lives and made before anything else: a second process for the same run
  * folder ends at once.
  */
-export function qemuArguments(spec: VmSpec, accelerator: Accelerator['name'], beginning: Beginning): string[] {
+export function qemuArguments(spec: VmSpec, how: HowToRun): string[] {
   return [
     ...['-name', optionValue(spec.sandboxId)],
     ...['-M', `${MACHINE},memory-backend=mem`],
-    ...PROCESSOR[accelerator],
+    ...PROCESSOR[how.accelerator],
     ...['-smp', String(spec.vcpus), '-m', String(spec.memoryMb)],
-    ...['-object', `memory-backend-file,id=mem,size=${spec.memoryMb}M,mem-path=${optionValue(spec.memoryPath)},share=on`],
+    ...[
+      '-object',
+      `memory-backend-file,id=mem,size=${spec.memoryMb}M,mem-path=${optionValue(spec.memoryPath)},share=on`,
+    ],
     ...BARE,
-    ...(beginning === 'boot' ? bootArguments(spec, accelerator) : ['-incoming', 'defer', '-S']),
+    ...(how.beginning === 'boot' ? bootArguments(spec, how) : ['-incoming', 'defer', '-S']),
     ...['-chardev', `ringbuf,id=${CONSOLE_ID},size=${CONSOLE_BYTES}`, '-serial', `chardev:${CONSOLE_ID}`],
     ...[
       '-drive',
@@ -82,10 +91,11 @@ export function qemuArguments(spec: VmSpec, accelerator: Accelerator['name'], be
   ];
 }
 
-function bootArguments(spec: VmSpec, accelerator: Accelerator['name']): string[] {
+function bootArguments(spec: VmSpec, { accelerator, tscKhz }: HowToRun): string[] {
   const kernelArguments = [
     KERNEL_ARGUMENTS,
     ...(accelerator === 'tcg' ? [KERNEL_ARGUMENTS_TCG] : []),
+    ...(accelerator === 'tcg' && tscKhz ? [`tsc_early_khz=${tscKhz}`] : []),
     `dormouse.ip=${GUEST_ADDRESS}/${GUEST_PREFIX}`,
     `dormouse.gw=${GUEST_GATEWAY}`,
     `dormouse.host=${spec.hostname}`,
