@@ -55,7 +55,7 @@ t.test('without root, a missing package ends the set-up with one message', needs
   });
   t.equal(result.exitCode, 1);
   t.match(result.stderr, /Packages are missing, and this needs root to install them:\n {2}busybox-static/);
-  t.match(result.stderr, /apt-get install -y --no-install-recommends busybox-static$/);
+  t.match(result.stderr, /apt-get install -y --no-install-recommends busybox-static$/m);
 });
 
 /** A Node that an unprivileged user may run: a checkout in root's home is closed to it. */
