@@ -1,5 +1,4 @@
 import type { AnyMachineSnapshot, AnyStateMachine } from 'xstate';
-import type { Actor } from './actor.ts';
 import type { ActorRecord, Journal } from './journal.ts';
 import type { Transition } from './next-record.ts';
 import type { ActorPorts, EventSink } from './ports.ts';
@@ -28,8 +27,6 @@ export interface ActorOptions<Context extends BaseContext, Event = never> {
   /** The event for the stream, if transitions of this kind are published. */
   event?(transition: Transition<Context>): Event | undefined;
   sink?: EventSink<Event>;
-  /** Actions that only this kind knows. */
-  act?(type: string, params: Readonly<Record<string, unknown>>, actor: Actor<Context, Event>): void;
   /** After each transition, once it is in the journal. */
   transitioned?(transition: Transition<Context>): void;
   /** The actor's code threw: it has stopped, and its supervisor decides. */

@@ -1,9 +1,9 @@
 import type { AnyMachineSnapshot } from 'xstate';
-import type { Timer } from '../../clock.ts';
 import { DormouseError, messageOf, toDormouseError } from '../../errors/index.ts';
 import type { ActorOptions, BaseContext } from './actor-options.ts';
 import { Callers } from './callers.ts';
 import type { CommandContext } from './command.ts';
+import { knownAnswer, wrongState } from './commands.ts';
 import {
   activeSteps,
   begin,
@@ -17,16 +17,15 @@ import {
 } from './decide.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import type { ActorRecord } from './journal.ts';
+import { KeptRecord } from './kept-record.ts';
 import { Mailbox } from './mailbox.ts';
 import { answersOf, type Cause, nextRecord, remember, type Transition } from './next-record.ts';
 import { Outbox } from './outbox.ts';
 import { runStep, type StepEnd, type StepRun } from './run-step.ts';
 import { RunningSteps } from './running-steps.ts';
-import { forget, type Step } from './step.ts';
+import type { Step } from './step.ts';
 import { Timers } from './timers.ts';
-
-/** How often a journal that could not be written is tried again. */
-const JOURNAL_RETRY_MS = 500;
+import { Turns } from './turns.ts';
 
 /**
  * The runtime of one actor. The machine decides; this carries out: it journals the next state with all that has to be
@@ -39,12 +38,13 @@ export class Actor<Context extends BaseContext, Event = never> {
   readonly #callers: Callers;
   readonly #steps = new RunningSteps();
   readonly #timers: Timers;
+  readonly #turns: Turns;
+  readonly #kept: KeptRecord<Context>;
   readonly #changed = new Set<() => void>();
-  readonly #idleWork = new Set<Promise<unknown>>();
+  /** Commands that wait until the state takes them, oldest first. */
+  readonly #waiting: WaitingCommand[] = [];
   #snapshot: AnyMachineSnapshot;
-  #record: ActorRecord<Context>;
   #outbox: Outbox<Event> | undefined;
-  #journalRetry: Timer | undefined;
   #stopped = false;
 
   private constructor(
@@ -54,7 +54,8 @@ export class Actor<Context extends BaseContext, Event = never> {
   ) {
     this.id = options.id;
     this.#options = options;
-    this.#record = record;
+    this.#kept = new KeptRecord(record, options.journal, options.ports);
+    this.#turns = new Turns(options.mailboxSize);
     this.#snapshot = snapshot;
     this.#mailbox = new Mailbox(options.mailboxSize);
     this.#timers = new Timers(options.ports.clock);
@@ -107,11 +108,11 @@ export class Actor<Context extends BaseContext, Event = never> {
 
   /** The journaled record. Not to be changed. */
   get record(): Readonly<ActorRecord<Context>> {
-    return this.#record;
+    return this.#kept.current;
   }
 
   get context(): Readonly<Context> {
-    return this.#record.context;
+    return this.record.context;
   }
 
   /** Dotted name of the state, such as `pausing.snapshotting`. */
@@ -130,7 +131,7 @@ export class Actor<Context extends BaseContext, Event = never> {
 
   /** What commands are answered with, now. */
   view(): unknown {
-    return this.#options.view(this.#record, this.#snapshot);
+    return this.#options.view(this.record, this.#snapshot);
   }
 
   /** The commands that the state takes now. */
@@ -147,16 +148,12 @@ export class Actor<Context extends BaseContext, Event = never> {
    */
   async ask(name: string, body: unknown, context: CommandContext): Promise<unknown> {
     const fingerprint = fingerprintOf(name, body);
-    const known = this.#known(context.commandId, fingerprint, context);
+    const known = this.#known(fingerprint, context);
     if (known) return await known;
-    return await new Promise((resolve, reject) => {
-      this.#mailbox
-        .post(async () => {
-          const again = this.#known(context.commandId, fingerprint, context);
-          if (again) return void again.then(resolve, reject);
-          await this.#command(name, body, fingerprint, context, resolve, reject);
-        })
-        .catch(reject);
+    if (this.#options.whenBusy === 'refuse') return await this.#deliver(name, body, fingerprint, context);
+    return await this.#turns.take(async () => {
+      await this.until(() => this.#snapshot.can({ type: name }), context.signal);
+      return await this.#deliver(name, body, fingerprint, context);
     });
   }
 
@@ -165,9 +162,8 @@ export class Actor<Context extends BaseContext, Event = never> {
    * the actor does not know the command.
    */
   outcome(context: CommandContext): Promise<unknown> | undefined {
-    const remembered = this.#record.replies.find((reply) => reply.commandId === context.commandId);
+    const remembered = this.record.replies.find((reply) => reply.commandId === context.commandId);
     return this.#known(
-      context.commandId,
       remembered?.fingerprint ?? this.#callers.fingerprint(context.commandId) ?? '',
       context,
     );
@@ -209,87 +205,57 @@ export class Actor<Context extends BaseContext, Event = never> {
     const stopping = new DormouseError('HOST_DRAINING', 'The host stops. The sandbox stays as it is.');
     const ended = this.#steps.abortAll(stopping);
     this.#timers.disarmAll();
-    this.#journalRetry?.cancel();
+    this.#kept.close();
     this.#outbox?.close();
     this.#callers.answerAll(stopping);
     this.#notify();
     await ended;
     await this.#mailbox.idle();
-    await Promise.allSettled([...this.#idleWork]);
-  }
-
-  /** Work that the actor began and nobody waits for; `stop` does. */
-  background(work: Promise<unknown>): void {
-    const guarded = work.catch((error: unknown) =>
-      this.#options.ports.log.warn({ err: messageOf(error) }, 'background work failed'),
-    );
-    this.#idleWork.add(guarded);
-    void guarded.finally(() => this.#idleWork.delete(guarded));
   }
 
   /** The answer to a command that was seen before. */
-  #known(commandId: string, fingerprint: string, context: CommandContext): Promise<unknown> | undefined {
-    const remembered = this.#record.replies.find((reply) => reply.commandId === commandId);
-    const before = remembered?.fingerprint ?? this.#callers.fingerprint(commandId);
-    if (before !== undefined && before !== fingerprint) {
-      return Promise.reject(
-        new DormouseError(
-          'IDEMPOTENCY_KEY_REUSED',
-          'This key belongs to another request. Use a new key for a new request.',
-        ),
-      );
-    }
-    if (remembered) {
-      return remembered.reply.ok
-        ? Promise.resolve(remembered.reply.value)
-        : Promise.reject(DormouseError.fromRecord(remembered.reply.error));
-    }
-    // After a restart the command goes on without callers; one that asks again waits for it.
-    if (before !== undefined || this.context.command?.id === commandId)
-      return this.#callers.wait(fingerprint, context);
-    return undefined;
+  #known(fingerprint: string, context: CommandContext): Promise<unknown> | undefined {
+    return knownAnswer(this.record, this.#callers, this.context.command?.id, fingerprint, context);
   }
 
-  async #command(
-    name: string,
-    body: unknown,
-    fingerprint: string,
-    context: CommandContext,
-    resolve: (value: unknown) => void,
-    reject: (error: Error) => void,
-  ): Promise<void> {
+  /** Puts a command into the mailbox and waits for its answer. */
+  #deliver(name: string, body: unknown, fingerprint: string, context: CommandContext): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const handled = this.#mailbox.post(async () => {
+        const answer = this.#known(fingerprint, context) ?? this.#begin(name, body, fingerprint, context);
+        answer.then(resolve, reject);
+      });
+      handled.catch(reject);
+    });
+  }
+
+  /** Gives a command to the machine. Resolves with its answer, which may come much later than the transition. */
+  async #begin(name: string, body: unknown, fingerprint: string, context: CommandContext): Promise<unknown> {
     const { clock } = this.#options.ports;
     if (this.#stopped) throw new DormouseError('HOST_DRAINING', 'The host stops.');
-    if (clock.nowMs() >= context.deadlineMs)
+    if (clock.nowMs() >= context.deadlineMs) {
       throw new DormouseError(
         'DEADLINE_EXCEEDED',
         'The deadline passed before the command was begun. Nothing was done.',
       );
+    }
     const command = { id: context.commandId, name, deadlineMs: context.deadlineMs };
     const event = { type: name, command, body, atMs: clock.nowMs() };
-    if (this.#options.whenBusy === 'wait' && !this.#snapshot.can(event))
-      await this.until(() => this.#snapshot.can(event), context.signal);
     if (!this.#snapshot.can(event)) throw this.wrongState(name);
     const answer = this.#callers.wait(fingerprint, context);
-    answer.then(resolve, reject);
     try {
       await this.#take(event, { name, commandId: command.id, fingerprint }, true);
     } catch (error) {
       this.#callers.answer(command.id, { error: toDormouseError(error) });
     }
+    return await answer;
   }
 
-  /** The error for a command that the state does not take: the state, and what it takes. */
+  /** The error for a command that the state does not take. */
   wrongState(name: string): DormouseError {
     const allowed = this.allowed();
     this.#options.ports.log.info({ refused: name, state: this.state, allowed }, 'command refused');
-    const can =
-      allowed.length > 0 ? `It takes ${allowed.join(', ')}.` : 'It takes commands again when that is over.';
-    return new DormouseError(
-      'SANDBOX_WRONG_STATE',
-      `The ${this.#options.kind} is ${this.state} and does not take "${name}". ${can}`,
-      { data: { state: this.state.split('.')[0], step: this.state.split('.')[1] ?? null, allowed } },
-    );
+    return wrongState(this.#options.kind, this.state, name, allowed);
   }
 
   /** Gives an event to the machine and carries out what it decides. False when the state does not take it. */
@@ -319,8 +285,8 @@ export class Actor<Context extends BaseContext, Event = never> {
     cause: Cause,
     { strict, first }: { strict: boolean; first: boolean },
   ): Promise<void> {
-    const { ports, journal, view } = this.#options;
-    const next = nextRecord(this.#record, decision, cause, {
+    const { ports, view } = this.#options;
+    const next = nextRecord(this.record, decision, cause, {
       nowMs: ports.clock.nowMs(),
       first,
       step: (name) => this.#step(name),
@@ -334,13 +300,7 @@ export class Actor<Context extends BaseContext, Event = never> {
       (id) => this.#callers.fingerprint(id) ?? cause.fingerprint,
     );
     record.replies = remember(record.replies, answers);
-    try {
-      await journal.save(record);
-    } catch (error) {
-      if (strict) throw error;
-      this.#saveLater(error);
-    }
-    this.#record = record;
+    await this.#kept.save(record, strict);
     this.#snapshot = decision.snapshot;
     if (event !== undefined) this.#outbox?.push(event);
     if (entered) this.#log(transition);
@@ -348,6 +308,7 @@ export class Actor<Context extends BaseContext, Event = never> {
     for (const effect of decision.effects) this.#carryOut(effect);
     for (const { commandId, outcome } of answers) this.#callers.answer(commandId, outcome);
     this.#notify();
+    this.#admitLater();
   }
 
   #carryOut(effect: Effect): void {
@@ -367,7 +328,6 @@ export class Actor<Context extends BaseContext, Event = never> {
       case 'act':
         if (effect.type === 'arm') this.#arm(String(effect.params.timer));
         else if (effect.type === 'disarm') this.#timers.disarm(String(effect.params.timer));
-        else if (effect.type !== 'answer') this.#options.act?.(effect.type, effect.params, this);
     }
   }
 
@@ -376,8 +336,8 @@ export class Actor<Context extends BaseContext, Event = never> {
     const step = this.#step(name);
     const run = runStep(step, this.context as Context, {
       ports: this.#options.ports,
-      ledger: this.#record.ledger,
-      released: (kind) => this.#release(kind),
+      ledger: this.record.ledger,
+      released: (kind) => this.#kept.release(kind),
     });
     this.#steps.add(invokeId, run, (end) => {
       const dealtWith = this.#mailbox.postOwn(() => this.#ended(invokeId, step, run, end));
@@ -414,20 +374,14 @@ export class Actor<Context extends BaseContext, Event = never> {
     }
   }
 
-  async #release(kind: string): Promise<void> {
-    this.#record = { ...this.#record, ledger: forget(this.#record.ledger, [kind]) };
-    await this.#options.journal.save(this.#record).catch((error: unknown) => this.#saveLater(error));
-  }
-
   #arm(timer: string): void {
-    const armed = this.#record.timers[timer];
+    const armed = this.record.timers[timer];
     if (!armed || this.#stopped) return;
     this.#timers.arm(timer, armed.atMs, () => {
       const fired = this.#mailbox.postOwn(async () => {
         // It may have been armed anew or disarmed while this message waited.
-        if (this.#stopped || this.#record.timers[timer]?.atMs !== armed.atMs) return;
-        const { [timer]: _fired, ...others } = this.#record.timers;
-        this.#record = { ...this.#record, timers: others };
+        if (this.#stopped || this.record.timers[timer]?.atMs !== armed.atMs) return;
+        this.#kept.fired(timer);
         await this.#take(armed.event, { name: timerCause(timer), commandId: null }, false);
       });
       void fired.catch((error: unknown) => this.#fault(error));
@@ -436,37 +390,29 @@ export class Actor<Context extends BaseContext, Event = never> {
 
   /** Starts again what a restored state needs. */
   #goOn(): void {
-    for (const timer of Object.keys(this.#record.timers)) this.#arm(timer);
+    for (const timer of Object.keys(this.record.timers)) this.#arm(timer);
     for (const { invokeId, step } of activeSteps(this.#snapshot)) this.#start(invokeId, step);
   }
 
   #openOutbox(): void {
     const { sink, ports } = this.#options;
     if (!sink) return;
-    this.#outbox = new Outbox<Event>(sink, this.#record.outbox as Event[], ports, (event) => {
-      // Written with the next transition: until then a successor would send it again, and the stream drops it.
-      this.#record = { ...this.#record, outbox: this.#record.outbox.filter((waiting) => waiting !== event) };
-    });
+    this.#outbox = new Outbox<Event>(sink, this.record.outbox as Event[], ports, (event) =>
+      this.#kept.published(event),
+    );
   }
 
   #abandon(commandId: string): void {
+    const waiting = this.#waiting.findIndex(({ event }) => event.command.id === commandId);
+    if (waiting >= 0) {
+      this.#waiting.splice(waiting, 1);
+      this.#callers.answer(commandId, {
+        error: toDormouseError(this.#callers.reason(commandId), 'CANCELLED'),
+      });
+      return;
+    }
     if (this.context.command?.id !== commandId) return;
     this.#steps.abortForward(this.#callers.reason(commandId));
-  }
-
-  #saveLater(error: unknown): void {
-    if (this.#stopped) return;
-    const { clock, log } = this.#options.ports;
-    log.error(
-      { state: this.state, err: messageOf(error) },
-      'the journal cannot be written; the actor goes on and tries again',
-    );
-    this.#journalRetry?.cancel();
-    this.#journalRetry = clock.after(JOURNAL_RETRY_MS, () => {
-      void this.#mailbox.postOwn(() =>
-        this.#options.journal.save(this.#record).catch((again: unknown) => this.#saveLater(again)),
-      );
-    });
   }
 
   #fault(error: unknown): void {

@@ -1,0 +1,55 @@
+import { DormouseError } from '../../errors/index.ts';
+import type { Callers } from './callers.ts';
+import type { CommandContext } from './command.ts';
+import type { ActorRecord } from './journal.ts';
+
+/** Commands that an actor has seen before, and errors for those that it does not take. */
+
+/**
+ * The answer to a command whose id is known: remembered, or of the one that is being carried out. Undefined for a new
+ * command. Rejects with `IDEMPOTENCY_KEY_REUSED` when the id belongs to another request.
+ *
+ * @param current id of the command that the machine works on; after a restart nobody waits for it yet
+ */
+export function knownAnswer(
+  record: Pick<ActorRecord, 'replies'>,
+  callers: Callers,
+  current: string | undefined,
+  fingerprint: string,
+  context: CommandContext,
+): Promise<unknown> | undefined {
+  const { commandId } = context;
+  const remembered = record.replies.find((reply) => reply.commandId === commandId);
+  const before = remembered?.fingerprint ?? callers.fingerprint(commandId);
+  if (before !== undefined && before !== fingerprint) {
+    return Promise.reject(
+      new DormouseError(
+        'IDEMPOTENCY_KEY_REUSED',
+        'This key belongs to another request. Use a new key for a new request.',
+      ),
+    );
+  }
+  if (remembered) {
+    const { reply } = remembered;
+    return reply.ok ? Promise.resolve(reply.value) : Promise.reject(DormouseError.fromRecord(reply.error));
+  }
+  if (before !== undefined || current === commandId) return callers.wait(fingerprint, context);
+  return undefined;
+}
+
+/** The error for a command that the state does not take: the state, and what it takes. */
+export function wrongState(
+  kind: string,
+  state: string,
+  name: string,
+  allowed: readonly string[],
+): DormouseError {
+  const can =
+    allowed.length > 0 ? `It takes ${allowed.join(', ')}.` : 'It takes commands again when that is over.';
+  const [outer, step = null] = state.split('.');
+  return new DormouseError(
+    'SANDBOX_WRONG_STATE',
+    `The ${kind} is ${state} and does not take "${name}". ${can}`,
+    { data: { state: outer, step, allowed } },
+  );
+}

@@ -1,0 +1,78 @@
+import type { Timer } from '../../clock.ts';
+import { messageOf } from '../../errors/index.ts';
+import type { ActorRecord, Journal } from './journal.ts';
+import type { ActorPorts } from './ports.ts';
+import { forget } from './step.ts';
+
+/** How often a journal that could not be written is tried again, in milliseconds. */
+const RETRY_MS = 500;
+
+/** An actor's record, in memory and in the journal. */
+export class KeptRecord<Context> {
+  readonly #journal: Journal;
+  readonly #ports: ActorPorts;
+  #current: ActorRecord<Context>;
+  #retry: Timer | undefined;
+  #closed = false;
+
+  constructor(current: ActorRecord<Context>, journal: Journal, ports: ActorPorts) {
+    this.#current = current;
+    this.#journal = journal;
+    this.#ports = ports;
+  }
+
+  get current(): ActorRecord<Context> {
+    return this.#current;
+  }
+
+  /**
+   * Makes `next` the record, in the journal first.
+   *
+   * `strict`: when the journal cannot be written, nothing has changed and the error is thrown. Otherwise (a step has
+   * ended: there is no way back) the record is kept in memory and written as soon as it can be. That is safe because steps
+   * are idempotent: a successor that begins from the older record repeats them.
+   */
+  async save(next: ActorRecord<Context>, strict: boolean): Promise<void> {
+    try {
+      await this.#journal.save(next);
+    } catch (error) {
+      if (strict) throw error;
+      this.#saveLater(error);
+    }
+    this.#current = next;
+  }
+
+  /** Takes a resource off the ledger. */
+  async release(kind: string): Promise<void> {
+    await this.save({ ...this.#current, ledger: forget(this.#current.ledger, [kind]) }, false);
+  }
+
+  /** Drops an event that the stream has. Written with the next save: until then a successor would send it again, and the stream drops it. */
+  published(event: unknown): void {
+    this.#current = { ...this.#current, outbox: this.#current.outbox.filter((waiting) => waiting !== event) };
+  }
+
+  /** A timer has fired. Written with what it causes. */
+  fired(timer: string): void {
+    const { [timer]: _fired, ...timers } = this.#current.timers;
+    this.#current = { ...this.#current, timers };
+  }
+
+  /** Writes nothing any more. */
+  close(): void {
+    this.#closed = true;
+    this.#retry?.cancel();
+  }
+
+  #saveLater(error: unknown): void {
+    if (this.#closed) return;
+    this.#ports.log.error(
+      { err: messageOf(error) },
+      'the journal cannot be written; the actor goes on and tries again',
+    );
+    this.#retry?.cancel();
+    this.#retry = this.#ports.clock.after(RETRY_MS, () => {
+      void this.#journal.save(this.#current).catch((again: unknown) => this.#saveLater(again));
+    });
+  }
+}
