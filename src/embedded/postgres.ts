@@ -88,7 +88,8 @@ interface Cluster {
  *
  * @param options.dir folder of this cluster alone; made when it does not exist
  * @throws `DEPENDENCY_MISSING` when PostgreSQL is not installed, or not in the major version that made the cluster;
- * `CHILD_FAILED` with the log's last lines when it does not come up; `DATA_DIR_TOO_LONG` when the socket's path is too long
+ * `CHILD_FAILED` with the log's last lines when it does not come up; `DATA_DIR_TOO_LONG` when the socket's path is too long, `CONFIG_INVALID`
+ * when it has a comma
  */
 export async function startPostgres(options: {
   dir: string;
@@ -99,7 +100,7 @@ export async function startPostgres(options: {
   const dir = path.resolve(options.dir);
   const data = path.join(dir, 'data');
   const run = path.join(dir, 'run');
-  refuseLongSocket(run);
+  refuseUnusablePath(run);
   const cluster: Cluster = {
     bin: await programsFor(data),
     dir,
@@ -166,7 +167,12 @@ function connection(run: string): string[] {
   ];
 }
 
-function refuseLongSocket(run: string): void {
+function refuseUnusablePath(run: string): void {
+  if (run.includes(','))
+    throw new DormouseError(
+      'CONFIG_INVALID',
+      `The path ${run} has a comma, where PostgreSQL's clients begin another host. Choose another data directory.`,
+    );
   const bytes = Buffer.byteLength(path.join(run, `.s.PGSQL.${PORT}`));
   if (bytes > SOCKET_PATH_MAX)
     throw new DormouseError(
@@ -257,7 +263,7 @@ function settings({ dir, run, logs }: Cluster): string[] {
     hba_file: path.join(dir, 'hba.conf'),
     ident_file: path.join(dir, 'ident.conf'),
     // A list, in which a quoted name may have any character.
-    unix_socket_directories: `"${run}"`,
+    unix_socket_directories: `"${run.replaceAll('"', '""')}"`,
     log_directory: logs,
   };
   return Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);

@@ -28,43 +28,46 @@ export interface ProjectorOptions {
  * - An event that cannot be stored whatever is done is logged and acknowledged, so that it does not hold up the rest.
  */
 export async function runProjector(options: ProjectorOptions): Promise<void> {
-  const { bus, clock, log, signal } = options;
+  const { bus, clock, log } = options;
+  const ended = new AbortController();
+  const signal = AbortSignal.any([options.signal, ended.signal]);
   const report = new ProgressReport(clock, log);
   const stopReports = report.start();
-  const mirroring = mirrorHosts(options);
+  const mirroring = mirrorHosts({ ...options, signal });
   try {
-    await bus.events.consume(DURABLE, (event) => project(event, options, report), signal);
+    await bus.events.consume(DURABLE, (event) => project(event, { ...options, signal }, report), signal);
   } finally {
+    ended.abort();
     stopReports();
     await mirroring;
   }
 }
 
-async function project(
-  event: StoredEvent,
+async function project(event: StoredEvent, options: ProjectorOptions, report: ProgressReport): Promise<void> {
+  if (await store(event, options, report)) await event.ack();
+  else event.retry(0);
+}
+
+/** Stores the event, or finds that it cannot be stored. False when the projector ends before either. */
+async function store(
+  { transition, streamSeq }: StoredEvent,
   { records, clock, log, signal }: ProjectorOptions,
   report: ProgressReport,
-): Promise<void> {
-  const { transition, streamSeq } = event;
+): Promise<boolean> {
   let delayMs = RETRY_FIRST_MS;
   for (;;) {
     try {
       const isNew = await records.applyTransition(transition);
       report.stored(transition, isNew);
-      await event.ack();
-      return;
+      return true;
     } catch (error) {
       if (!hasCode(error, 'RECORDS_UNAVAILABLE')) {
         const { sandbox_id: sandbox, seq } = transition;
         log.error({ err: error, sandbox, seq, streamSeq }, 'an event cannot be stored and is skipped');
         report.skipped();
-        await event.ack();
-        return;
+        return true;
       }
-      if (signal.aborted) {
-        event.retry(0);
-        return;
-      }
+      if (signal.aborted) return false;
       log.warn({ streamSeq, delayMs, reason: error.detail }, 'the database is away; the event waits');
       await clock.sleep(delayMs, signal).catch(() => undefined);
       delayMs = Math.min(delayMs * 2, RETRY_LONGEST_MS);

@@ -35,12 +35,12 @@ function sqlStateOf(thrown: unknown): string | undefined {
   return code !== undefined && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
 }
 
-/** What `pg` throws before a statement is under way has the system's code, or none and one of these messages. */
+/** What `pg` throws when there is no connection has the system's code (`ENOENT`, `EAI_AGAIN`), or none and one of these messages. */
 function isConnectionError(thrown: unknown): boolean {
   if (!(thrown instanceof Error)) return false;
   return (
-    codeOf(thrown)?.startsWith('E') === true ||
-    /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client has encountered)/i.test(
+    /^E(?!RR_)[A-Z0-9_]+$/.test(codeOf(thrown) ?? '') ||
+    /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client (has encountered|was closed))/.test(
       thrown.message,
     )
   );

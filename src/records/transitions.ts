@@ -1,5 +1,6 @@
 import type { SandboxTransition } from '../actors/sandbox/protocol.ts';
 import { Sandbox, Transition, type TransitionRecord } from '../entities/index.ts';
+import { DormouseError } from '../errors/index.ts';
 import type { Database, EntityManager } from './database.ts';
 import { rowOf } from './sandbox-row.ts';
 import { storable } from './storable.ts';
@@ -51,10 +52,11 @@ function transitionOf(record: TransitionRecord): SandboxTransition {
  * one, so that the records can be built again from the stream.
  *
  * @returns whether the transition was new
- * @throws `RECORDS_UNAVAILABLE`
+ * @throws `INVALID_REQUEST` when the event speaks of two sandboxes, `RECORDS_UNAVAILABLE`
  */
 export async function applyTransition(db: Database, told: SandboxTransition): Promise<boolean> {
   const transition = storable(told);
+  requireOneSandbox(transition);
   return await db.transaction(async (em) => {
     const { affectedRows } = await em
       .createQueryBuilder(Transition)
@@ -66,6 +68,14 @@ export async function applyTransition(db: Database, told: SandboxTransition): Pr
     await moveSandbox(em, transition);
     return true;
   });
+}
+
+/** Whose event it is must be told by each part of it: otherwise one team's event would write another team's record. */
+function requireOneSandbox({ sandbox_id, team_id, seq, sandbox }: SandboxTransition): void {
+  if (sandbox.id !== sandbox_id || sandbox.team_id !== team_id || sandbox.seq !== seq)
+    throw new DormouseError('INVALID_REQUEST', 'The event and the sandbox in it do not belong together.', {
+      data: { sandbox_id, seq },
+    });
 }
 
 async function moveSandbox(em: EntityManager, { sandbox, team_id, at }: SandboxTransition): Promise<void> {
