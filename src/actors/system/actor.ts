@@ -41,8 +41,6 @@ export class Actor<Context extends BaseContext, Event = never> {
   readonly #turns: Turns;
   readonly #kept: KeptRecord<Context>;
   readonly #changed = new Set<() => void>();
-  /** Commands that wait until the state takes them, oldest first. */
-  readonly #waiting: WaitingCommand[] = [];
   #snapshot: AnyMachineSnapshot;
   #outbox: Outbox<Event> | undefined;
   #stopped = false;
@@ -308,7 +306,6 @@ export class Actor<Context extends BaseContext, Event = never> {
     for (const effect of decision.effects) this.#carryOut(effect);
     for (const { commandId, outcome } of answers) this.#callers.answer(commandId, outcome);
     this.#notify();
-    this.#admitLater();
   }
 
   #carryOut(effect: Effect): void {
@@ -403,14 +400,6 @@ export class Actor<Context extends BaseContext, Event = never> {
   }
 
   #abandon(commandId: string): void {
-    const waiting = this.#waiting.findIndex(({ event }) => event.command.id === commandId);
-    if (waiting >= 0) {
-      this.#waiting.splice(waiting, 1);
-      this.#callers.answer(commandId, {
-        error: toDormouseError(this.#callers.reason(commandId), 'CANCELLED'),
-      });
-      return;
-    }
     if (this.context.command?.id !== commandId) return;
     this.#steps.abortForward(this.#callers.reason(commandId));
   }
