@@ -1,5 +1,5 @@
 import type { AnyMachineSnapshot } from 'xstate';
-import { DormouseError, messageOf, toDormouseError } from '../../errors/index.ts';
+import { DormouseError, toDormouseError } from '../../errors/index.ts';
 import type { ActorOptions, BaseContext } from './actor-options.ts';
 import { Callers } from './callers.ts';
 import type { CommandContext } from './command.ts';
