@@ -1,103 +1,60 @@
 #include "frame.h"
 
-#include <string.h>
-
-static const uint8_t NOTHING[1] = {0};
-
-static uint64_t number_at(const uint8_t *bytes, size_t length) {
-  uint64_t value = 0;
-  for (size_t i = length; i > 0; i--) value = value << 8 | bytes[i - 1];
-  return value;
+enum frame_result frame_parse(const uint8_t *bytes, size_t size, struct frame *out, size_t *used) {
+    if (size < FRAME_HEADER_BYTES) return FRAME_PARTIAL;
+    struct reader r = {bytes, size, false};
+    size_t payload = read_u32(&r);
+    if (payload > FRAME_MAX_PAYLOAD) return FRAME_BAD;
+    out->type = read_u8(&r);
+    if (r.left < payload) return FRAME_PARTIAL;
+    out->payload = r.at;
+    out->size = payload;
+    *used = FRAME_HEADER_BYTES + payload;
+    return FRAME_WHOLE;
 }
 
-enum frame_state frame_parse(const uint8_t *bytes, size_t length, size_t (*payload_max)(uint8_t type),
-                             struct frame *frame, size_t *needed) {
-  *needed = FRAME_HEADER_BYTES;
-  if (length < FRAME_HEADER_BYTES) return FRAME_PARTIAL;
-  size_t counted = (size_t)number_at(bytes, 4);
-  uint8_t type = bytes[4];
-  if (counted < 1 || counted - 1 > payload_max(type)) return FRAME_BAD;
-  *needed = 4 + counted;
-  if (length < *needed) return FRAME_PARTIAL;
-  *frame = (struct frame){type, bytes + FRAME_HEADER_BYTES, counted - 1};
-  return FRAME_WHOLE;
+void frame_header(uint8_t out[FRAME_HEADER_BYTES], uint8_t type, size_t size) {
+    put_u32(out, (uint32_t)size);
+    out[4] = type;
 }
 
-struct reader reader_of(const struct frame *frame) {
-  return (struct reader){frame->payload, frame->payload + frame->payload_bytes, false};
+static uint64_t read_integer(struct reader *r, size_t bytes) {
+    struct span s = read_bytes(r, bytes);
+    uint64_t value = 0;
+    for (size_t i = 0; i < s.size; i++) value |= (uint64_t)s.bytes[i] << (8 * i);
+    return value;
 }
 
-const uint8_t *take_bytes(struct reader *reader, size_t bytes) {
-  if (reader->bad || (size_t)(reader->end - reader->at) < bytes) {
-    reader->bad = true;
-    return NOTHING;
-  }
-  const uint8_t *taken = reader->at;
-  reader->at += bytes;
-  return taken;
+uint8_t read_u8(struct reader *r) { return (uint8_t)read_integer(r, 1); }
+uint16_t read_u16(struct reader *r) { return (uint16_t)read_integer(r, 2); }
+uint32_t read_u32(struct reader *r) { return (uint32_t)read_integer(r, 4); }
+uint64_t read_u64(struct reader *r) { return read_integer(r, 8); }
+
+struct span read_bytes(struct reader *r, size_t size) {
+    if (r->bad || size > r->left) {
+        r->bad = true;
+        return (struct span){0};
+    }
+    struct span s = {r->at, size};
+    r->at += size;
+    r->left -= size;
+    return s;
 }
 
-uint64_t take_number(struct reader *reader, size_t bytes) {
-  const uint8_t *taken = take_bytes(reader, bytes);
-  return reader->bad ? 0 : number_at(taken, bytes);
+struct span read_string(struct reader *r) { return read_bytes(r, read_u32(r)); }
+
+bool reader_done(const struct reader *r) { return !r->bad && r->left == 0; }
+
+bool same_token(const uint8_t a[TOKEN_BYTES], const uint8_t b[TOKEN_BYTES]) {
+    uint8_t difference = 0;
+    for (size_t i = 0; i < TOKEN_BYTES; i++) difference |= a[i] ^ b[i];
+    return difference == 0;
 }
 
-const char *take_string(struct reader *reader, size_t max) {
-  size_t length = (size_t)take_number(reader, 4);
-  if (length > max) reader->bad = true;
-  const char *text = (const char *)take_bytes(reader, reader->bad ? 0 : length + 1);
-  /* Exactly one NUL, and at the end: what C reads is what was sent. */
-  if (!reader->bad && strnlen(text, length + 1) != length) reader->bad = true;
-  return reader->bad ? "" : text;
+void put_u32(uint8_t *out, uint32_t value) {
+    for (size_t i = 0; i < 4; i++) out[i] = (uint8_t)(value >> (8 * i));
 }
 
-bool reader_done(const struct reader *reader) {
-  return !reader->bad && reader->at == reader->end;
-}
-
-struct writer frame_begin(uint8_t *buffer, size_t capacity, enum frame_type type) {
-  struct writer writer = {buffer, buffer, buffer + capacity, false};
-  put_number(&writer, 0, 4);
-  put_number(&writer, type, 1);
-  return writer;
-}
-
-void put_bytes(struct writer *writer, const void *bytes, size_t length) {
-  if (writer->full || (size_t)(writer->end - writer->at) < length) {
-    writer->full = true;
-    return;
-  }
-  if (length > 0) memcpy(writer->at, bytes, length);
-  writer->at += length;
-}
-
-void put_number(struct writer *writer, uint64_t value, size_t bytes) {
-  uint8_t little[8];
-  for (size_t i = 0; i < bytes; i++) little[i] = (uint8_t)(value >> (8 * i));
-  put_bytes(writer, little, bytes);
-}
-
-void put_string(struct writer *writer, const char *text) {
-  size_t length = strlen(text);
-  put_number(writer, length, 4);
-  put_bytes(writer, text, length + 1);
-}
-
-size_t frame_finish(struct writer *writer) {
-  if (writer->full) return 0;
-  size_t length = (size_t)(writer->at - writer->start);
-  struct writer head = {writer->start, writer->start, writer->end, false};
-  put_number(&head, length - 4, 4);
-  return length;
-}
-
-size_t frame_error(uint8_t *buffer, size_t capacity, enum error_code code, const char *detail) {
-  char shown[256];
-  size_t length = strnlen(detail, sizeof shown - 1);
-  memcpy(shown, detail, length);
-  shown[length] = 0;
-  struct writer writer = frame_begin(buffer, capacity, FRAME_ERROR);
-  put_number(&writer, code, 2);
-  put_string(&writer, shown);
-  return frame_finish(&writer);
+void put_u64(uint8_t *out, uint64_t value) {
+    for (size_t i = 0; i < 8; i++) out[i] = (uint8_t)(value >> (8 * i));
 }

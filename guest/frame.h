@@ -1,116 +1,101 @@
-/* Frames and their primitive values: pure functions over bytes, without input or output. PROTOCOL.md defines them. */
-#ifndef FRAME_H
-#define FRAME_H
+/* Frames and the values in them, as guest/PROTOCOL.md says. Pure: no input, no output, no memory of its own. */
+#ifndef DORMOUSE_FRAME_H
+#define DORMOUSE_FRAME_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
-  PROTOCOL_VERSION = 1,
-  TOKEN_BYTES = 32,
-  /* Length and type. */
-  FRAME_HEADER_BYTES = 5,
-  /* Most content bytes in a frame that carries a piece of a stream. */
-  CHUNK_BYTES = 32768,
-  /* Largest payload that is not an EXEC's: a chunk with its offset. */
-  PAYLOAD_MAX = 65536,
-  /* Largest payload of EXEC: what Linux takes as arguments and environment (2 MiB), with room for the rest. */
-  EXEC_PAYLOAD_MAX = 2 * 1024 * 1024 + 65536,
+    PROTOCOL_VERSION = 1,
+    TOKEN_BYTES = 32,
+    FRAME_HEADER_BYTES = 5,
+    /* Largest payload of a frame that comes in. A request to run a program is the largest. */
+    FRAME_MAX_PAYLOAD = 4 * 1024 * 1024,
+    /* Bytes of data in one frame that goes out. */
+    FRAME_CHUNK = 64 * 1024,
 };
 
 enum frame_type {
-  /* From the host. */
-  FRAME_HELLO = 0x01,
-  FRAME_PING = 0x02,
-  FRAME_IDENTIFY = 0x03,
-  FRAME_GROW_ROOT = 0x04,
-  FRAME_EXEC = 0x05,
-  FRAME_STDIN = 0x06,
-  FRAME_STDIN_END = 0x07,
-  FRAME_KILL = 0x08,
-  FRAME_READ_FILE = 0x09,
-  FRAME_WRITE_FILE = 0x0a,
-  FRAME_POWEROFF = 0x0b,
-  /* Both ways. */
-  FRAME_DATA = 0x40,
-  FRAME_DATA_END = 0x41,
-  /* From the kit. */
-  FRAME_STATUS = 0x80,
-  FRAME_OK = 0x81,
-  FRAME_STARTED = 0x82,
-  FRAME_STDOUT = 0x83,
-  FRAME_STDERR = 0x84,
-  FRAME_EXIT = 0x85,
-  FRAME_FILE = 0x86,
-  FRAME_ERROR = 0xff,
+    /* From the host. */
+    FT_HELLO = 0x01,
+    FT_PING = 0x10,
+    FT_IDENTIFY = 0x11,
+    FT_GROW = 0x12,
+    FT_EXEC = 0x20,
+    FT_STDIN = 0x21,
+    FT_STDIN_END = 0x22,
+    FT_KILL = 0x23,
+    FT_READ = 0x30,
+    FT_WRITE = 0x31,
+    FT_POWEROFF = 0x40,
+    /* From the guest. */
+    FT_OK = 0x80,
+    FT_ERROR = 0x81,
+    FT_STARTED = 0x82,
+    FT_STDOUT = 0x83,
+    FT_STDERR = 0x84,
+    FT_EXIT = 0x85,
+    /* Either way: the content of a file. */
+    FT_DATA = 0x90,
+    FT_DATA_END = 0x91,
 };
 
-/* Codes of an ERROR frame. */
 enum error_code {
-  ERROR_MALFORMED = 1,
-  ERROR_VERSION = 2,
-  ERROR_TOKEN = 3,
-  ERROR_BUSY = 4,
-  ERROR_FAILED = 5,
-  ERROR_EXEC_NOT_FOUND = 16,
-  ERROR_EXEC_NOT_EXECUTABLE = 17,
-  ERROR_EXEC_BAD_CWD = 18,
-  ERROR_EXEC_UNKNOWN_USER = 19,
-  ERROR_EXEC_UNKNOWN = 20,
-  ERROR_FILE_NOT_FOUND = 32,
-  ERROR_FILE_FAILED = 33,
+    E_TOKEN = 1,
+    E_MALFORMED = 2,
+    E_UNKNOWN = 3,
+    E_BUSY = 4,
+    E_INTERNAL = 5,
+    E_NOT_FOUND = 10,
+    E_NOT_EXECUTABLE = 11,
+    E_BAD_CWD = 12,
+    E_UNKNOWN_USER = 13,
+    E_NO_SUCH_EXEC = 14,
+    E_FILE = 20,
 };
 
+/* A frame inside a buffer. */
 struct frame {
-  uint8_t type;
-  const uint8_t *payload;
-  size_t payload_bytes;
+    uint8_t type;
+    const uint8_t *payload;
+    size_t size;
 };
 
-/* Result of frame_parse. */
-enum frame_state { FRAME_WHOLE, FRAME_PARTIAL, FRAME_BAD };
+enum frame_result { FRAME_WHOLE, FRAME_PARTIAL, FRAME_BAD };
 
-/*
- * Looks for one frame at the start of bytes.
- *
- * payload_max: the limit of a frame of the first byte's type; a longer one is FRAME_BAD as soon as its header is there
- * needed: set to the whole frame's length once the header is there (FRAME_WHOLE, FRAME_PARTIAL), else to the header's
- */
-enum frame_state frame_parse(const uint8_t *bytes, size_t length, size_t (*payload_max)(uint8_t type),
-                             struct frame *frame, size_t *needed);
+/* Finds the frame at the start of `bytes`. FRAME_WHOLE: `*used` bytes are it. FRAME_BAD: it can never become one. */
+enum frame_result frame_parse(const uint8_t *bytes, size_t size, struct frame *out, size_t *used);
 
-/* Reads values one after the other. After a value that is not whole, bad is set and every value is 0 or "". */
+/* Writes the five bytes before a payload of `size` bytes. */
+void frame_header(uint8_t out[FRAME_HEADER_BYTES], uint8_t type, size_t size);
+
+/* Reads values off a payload, in order. After the first that is not there, `bad` is set and the rest are empty. */
 struct reader {
-  const uint8_t *at;
-  const uint8_t *end;
-  bool bad;
+    const uint8_t *at;
+    size_t left;
+    bool bad;
 };
 
-struct reader reader_of(const struct frame *frame);
-uint64_t take_number(struct reader *reader, size_t bytes);
-const uint8_t *take_bytes(struct reader *reader, size_t bytes);
-/* A string of at most max bytes, as a C string inside the frame. */
-const char *take_string(struct reader *reader, size_t max);
-/* True when every value was there and nothing is left. */
-bool reader_done(const struct reader *reader);
-
-/* Writes one frame into a buffer. Values that do not fit set full; finish then returns 0. */
-struct writer {
-  uint8_t *start;
-  uint8_t *at;
-  uint8_t *end;
-  bool full;
+struct span {
+    const uint8_t *bytes;
+    size_t size;
 };
 
-struct writer frame_begin(uint8_t *buffer, size_t capacity, enum frame_type type);
-void put_number(struct writer *writer, uint64_t value, size_t bytes);
-void put_bytes(struct writer *writer, const void *bytes, size_t length);
-void put_string(struct writer *writer, const char *text);
-/* Fills in the length. Returns the frame's whole length. */
-size_t frame_finish(struct writer *writer);
+uint8_t read_u8(struct reader *r);
+uint16_t read_u16(struct reader *r);
+uint32_t read_u32(struct reader *r);
+uint64_t read_u64(struct reader *r);
+struct span read_bytes(struct reader *r, size_t size);
+/* A length (u32) and that many bytes. */
+struct span read_string(struct reader *r);
+/* True when all was there and nothing is left. */
+bool reader_done(const struct reader *r);
 
-/* An ERROR frame. Returns its length. A detail that is too long is cut. */
-size_t frame_error(uint8_t *buffer, size_t capacity, enum error_code code, const char *detail);
+/* Equal, in a time that does not depend on where they differ. */
+bool same_token(const uint8_t a[TOKEN_BYTES], const uint8_t b[TOKEN_BYTES]);
+
+void put_u32(uint8_t *out, uint32_t value);
+void put_u64(uint8_t *out, uint64_t value);
 
 #endif
