@@ -43,6 +43,7 @@ export class Machine {
   readonly #watchers = new Set<(exit: VmExit) => void>();
   /** Resolves when the process, a child of this one, has ended. Undefined for a process that another agent started. */
   readonly #childExit: Promise<ChildExit> | undefined;
+  readonly #child: ChildProcess | undefined;
   #monitor: QmpClient | undefined;
   #connecting: Promise<QmpClient> | undefined;
   #vigil: Promise<void> | undefined;
@@ -54,6 +55,7 @@ export class Machine {
     this.ref = ref;
     this.#clock = ports.clock;
     this.#log = ports.log.child({ sandbox: ref.sandboxId, vmm: ref.pid });
+    this.#child = child;
     this.#childExit =
       child && new Promise((resolve) => child.once('exit', (code, signal) => resolve({ code, signal })));
   }
@@ -188,8 +190,17 @@ export class Machine {
   }
 
   async #waitGone(signal: AbortSignal): Promise<void> {
-    if (this.#childExit) await unlessAborted(this.#childExit, signal);
-    else while (await this.isAlive()) await this.#clock.sleep(ENDING_POLL_MS, signal);
+    if (!this.#childExit) {
+      while (await this.isAlive()) await this.#clock.sleep(ENDING_POLL_MS, signal);
+      return;
+    }
+    // The child does not keep this process from ending, except while its end is waited for.
+    this.#child?.ref();
+    try {
+      await unlessAborted(this.#childExit, signal);
+    } finally {
+      this.#child?.unref();
+    }
   }
 
   #isGoneSoon(): Promise<boolean> {
