@@ -37,6 +37,11 @@ export function newCommandId(): string {
   return `c-${base32(randomBytes(SANDBOX_ID_CHARS))}`;
 }
 
+/** A new id of an HTTP request whose sender gave it none. */
+export function newRequestId(): string {
+  return `r-${base32(randomBytes(SANDBOX_ID_CHARS))}`;
+}
+
 /** A host id that does not change between starts is kept in the data directory; this makes the first one. */
 export function newHostId(): string {
   return `h-${base32(randomBytes(8))}`;

@@ -1,0 +1,88 @@
+import { createHash } from 'node:crypto';
+import type { FastifyRequest } from 'fastify';
+import { type Static, Type } from 'typebox';
+import type { SandboxView } from '../actors/sandbox/protocol.ts';
+import type { Command, ReplyOf, RequestOf } from '../actors/system/command.ts';
+import type { RequestOptions } from '../bus/types.ts';
+import { DormouseError, hasCode } from '../errors/index.ts';
+import { newCommandId } from '../ids.ts';
+import { principalOf } from './plugins/auth.ts';
+import { sandboxNotFound, sandboxOf } from './plugins/rules.ts';
+import type { EdgePorts } from './ports.ts';
+
+/** What travels with a command that came over HTTP, and what it means when no actor answers. */
+
+export const CommandHeaders = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({
+      pattern: '^[\\x21-\\x7e]{1,255}$',
+      description:
+        'Chosen by the caller, unique for each command: sent again with the same key it is done once',
+    }),
+  ),
+});
+
+export const SandboxPath = Type.Object({ id: Type.String({ description: 'Id of the sandbox' }) });
+
+/** The caller's `Idempotency-Key`. */
+export function idempotencyKeyOf(request: FastifyRequest): string | undefined {
+  return (request.headers as Static<typeof CommandHeaders>)['idempotency-key'];
+}
+
+/**
+ * The id of a command. One with an `Idempotency-Key` has the same id each time it is sent, through any edge; keys of
+ * different teams, sandboxes and commands never meet.
+ *
+ * @param target what the command is for: a sandbox's id, or another name within the team
+ */
+export function commandIdOf(request: FastifyRequest, target: string, command: Command): string {
+  const key = idempotencyKeyOf(request);
+  if (key === undefined) return newCommandId();
+  const { teamId } = principalOf(request);
+  return `k-${createHash('sha256')
+    .update(JSON.stringify([teamId, target, command.name, key]))
+    .digest('hex')}`;
+}
+
+/** What every request to the bus carries of the HTTP request. */
+export function requestOptionsOf({ caller, headers }: FastifyRequest): RequestOptions {
+  const { traceparent } = headers;
+  return { ...(caller && { signal: caller }), ...(typeof traceparent === 'string' && { traceparent }) };
+}
+
+/**
+ * Sends a command to the actor of the sandbox that the path names, as its team.
+ *
+ * @throws what the actor throws; `SANDBOX_NOT_FOUND` when there is no such sandbox any more or never was, for this team;
+ * `HOST_UNREACHABLE` when there is one but its host does not answer
+ */
+export async function sendCommand<C extends Command>(
+  { bus, records }: EdgePorts,
+  request: FastifyRequest,
+  command: C,
+  body: RequestOf<C>,
+  options: RequestOptions = {},
+): Promise<ReplyOf<C>> {
+  const { teamId, id, subject } = sandboxOf(request);
+  try {
+    return await bus.request(`${subject}.${command.name}`, command, body, {
+      commandId: commandIdOf(request, id, command),
+      ...requestOptionsOf(request),
+      ...options,
+    });
+  } catch (error) {
+    if (!hasCode(error, 'HOST_UNREACHABLE')) throw error;
+    const record = await records.findSandbox(teamId, id);
+    if (!record || isGone(record)) throw sandboxNotFound();
+    throw new DormouseError(
+      'HOST_UNREACHABLE',
+      'The host that keeps this sandbox does not answer. Its disk and memory are kept there; try again.',
+      { cause: error },
+    );
+  }
+}
+
+/** True when nothing of the sandbox is left but its record. */
+export function isGone({ state }: SandboxView): boolean {
+  return state === 'destroyed' || state === 'failed';
+}

@@ -1,0 +1,74 @@
+import type { ErrorCode } from '../errors/index.ts';
+
+/** Which errors a route can answer with: for OpenAPI, and for the test that holds every answer against it. */
+
+/** Every route that asks for a key. */
+export const KEYED = [
+  'INVALID_REQUEST',
+  'UNAUTHENTICATED',
+  'FORBIDDEN',
+  'RATE_LIMITED',
+  'RECORDS_UNAVAILABLE',
+  'INTERNAL',
+] as const satisfies readonly ErrorCode[];
+
+/** Routes that take a body. */
+export const BODY = [
+  'MALFORMED_JSON',
+  'PAYLOAD_TOO_LARGE',
+  'UNSUPPORTED_MEDIA_TYPE',
+] as const satisfies readonly ErrorCode[];
+
+/** Routes that ask an actor. */
+export const ASKING = [
+  'MAILBOX_FULL',
+  'HOST_UNREACHABLE',
+  'BUS_UNAVAILABLE',
+  'SERVER_UNREACHABLE',
+  'DEADLINE_EXCEEDED',
+  'CANCELLED',
+  'BAD_REPLY',
+] as const satisfies readonly ErrorCode[];
+
+/** Commands that lead a sandbox from one state to another. */
+export const STEPS = [
+  'STEP_FAILED',
+  'STEP_TIMEOUT',
+  'DISK_FULL',
+  'DATA_DIR_UNWRITABLE',
+  'DISK_FAILED',
+  'DEVICE_BUSY',
+  'LOOP_FAILED',
+  'NETWORK_FAILED',
+  'VMM_MISSING',
+  'VMM_FAILED',
+  'VMM_GONE',
+  'SNAPSHOT_INVALID',
+  'SANDBOX_STRANDED',
+  'GUEST_UNREACHABLE',
+  'GUEST_REFUSED',
+  'GUEST_PROTOCOL',
+] as const satisfies readonly ErrorCode[];
+
+/** Commands to a sandbox. */
+export const COMMANDS = [
+  'SANDBOX_NOT_FOUND',
+  'SANDBOX_WRONG_STATE',
+  'IDEMPOTENCY_KEY_REUSED',
+] as const satisfies readonly ErrorCode[];
+
+export const EXEC = [
+  'EXEC_NOT_FOUND',
+  'EXEC_NOT_EXECUTABLE',
+  'EXEC_BAD_CWD',
+  'EXEC_UNKNOWN_USER',
+  'EXEC_INTERRUPTED',
+] as const satisfies readonly ErrorCode[];
+
+export const CREATE = [
+  'INVALID_SIZE',
+  'TEMPLATE_NOT_FOUND',
+  'IDEMPOTENCY_KEY_REUSED',
+  'NO_HOST_AVAILABLE',
+  'HOST_DRAINING',
+] as const satisfies readonly ErrorCode[];

@@ -1,0 +1,2 @@
+export type { EdgeApp, EdgePorts } from './ports.ts';
+export { createEdge, listenEdge } from './server.ts';

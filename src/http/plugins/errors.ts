@@ -1,0 +1,51 @@
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { DormouseError } from '../../errors/index.ts';
+import { newRequestId } from '../../ids.ts';
+import type { EdgeApp } from '../ports.ts';
+import { errorOf, PROBLEM_TYPE, problemHeaders, problemOf } from '../problem.ts';
+import { reasonOf } from './callers.ts';
+
+/** Answers every error that a hook, a parser or a handler throws with a problem document. */
+export function addErrors(app: EdgeApp): void {
+  app.setErrorHandler((thrown, request, reply) => sendProblem(thrown, request, reply));
+}
+
+/** Sends the problem document of anything that was thrown. What a person should see is logged with its causes. */
+export function sendProblem(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const error = reasonOf(errorOf(thrown, request.id), request);
+  if (error.answer === 'stuck') request.log.error({ err: error }, 'request failed');
+  else request.log.debug({ err: error }, 'request refused');
+  return reply
+    .code(error.status)
+    .headers(problemHeaders(error))
+    .type(PROBLEM_TYPE)
+    .send(JSON.stringify(problemOf(error, request.id)));
+}
+
+/** Answers what is not HTTP, too long or too slow. There is no request yet: only a connection. */
+export function answerBadConnection(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const problem = problemOf(
+    new DormouseError(
+      'INVALID_REQUEST',
+      `The connection did not carry a valid HTTP request (${error.code}).`,
+    ),
+    newRequestId(),
+  );
+  const body = JSON.stringify(problem);
+  socket.end(
+    [
+      `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
+      `Content-Type: ${PROBLEM_TYPE}`,
+      `Content-Length: ${Buffer.byteLength(body)}`,
+      'Connection: close',
+      '',
+      body,
+    ].join('\r\n'),
+  );
+}

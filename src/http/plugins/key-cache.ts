@@ -1,0 +1,112 @@
+import { createHash } from 'node:crypto';
+import type { Clock } from '../../clock.ts';
+import { DormouseError, hasCode } from '../../errors/index.ts';
+import type { Logger } from '../../log.ts';
+import type { Principal, Records } from '../../records/types.ts';
+
+/** How long a known key is believed without asking again, in milliseconds: a revoked one works no longer than that. */
+const KNOWN_MS = 30_000;
+/** How long a key that was known goes on working while the database cannot be asked, in milliseconds. */
+const KNOWN_WITHOUT_RECORDS_MS = 3_600_000;
+/** How long an unknown key is refused without asking again, in milliseconds. */
+const UNKNOWN_MS = 2_000;
+const KNOWN_MAX = 10_000;
+const UNKNOWN_MAX = 1_000;
+
+/** So many wrong keys from one address within the window, then no more unknown keys of it are looked up. */
+const FAILURES_MAX = 30;
+const FAILURE_WINDOW_MS = 60_000;
+const ADDRESSES_MAX = 10_000;
+
+/**
+ * Whose a key is. Keys are looked up by their hash (they are random, so a plain one is enough) and remembered for a short
+ * time. Keys that are known go on working while the database is away. Somebody who guesses is slowed down by address;
+ * keys that worked lately from that address still do.
+ */
+export class KeyCache {
+  readonly #records: Pick<Records, 'authenticate'>;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #known = new Map<string, { principal: Principal; atMs: number }>();
+  readonly #unknown = new Map<string, number>();
+  readonly #asked = new Map<string, Promise<Principal | undefined>>();
+  readonly #failures = new Map<string, { count: number; sinceMs: number }>();
+
+  constructor(records: Pick<Records, 'authenticate'>, clock: Clock, log: Logger) {
+    this.#records = records;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  /**
+   * The key's owner.
+   *
+   * @param address where the request comes from
+   * @throws `UNAUTHENTICATED`, `RATE_LIMITED` with `data.retry_after_s`, `RECORDS_UNAVAILABLE`
+   */
+  async ownerOf(key: string, address: string): Promise<Principal> {
+    const hash = createHash('sha256').update(key).digest('hex');
+    const now = this.#clock.monotonicMs();
+    const known = this.#known.get(hash);
+    if (known && now - known.atMs < KNOWN_MS) return known.principal;
+    if (!known) this.#refuseGuesser(address, now);
+    const refusedAt = this.#unknown.get(hash);
+    const principal =
+      refusedAt !== undefined && now - refusedAt < UNKNOWN_MS ? undefined : await this.#ask(hash, known);
+    if (principal) return principal;
+    this.#countFailure(address, now);
+    throw new DormouseError('UNAUTHENTICATED', 'The API key is not known, or it was revoked or has expired.');
+  }
+
+  /** Asks the database, once for all requests that wait for the same key. */
+  async #ask(
+    hash: string,
+    known: { principal: Principal; atMs: number } | undefined,
+  ): Promise<Principal | undefined> {
+    let asked = this.#asked.get(hash);
+    if (!asked) {
+      asked = this.#records.authenticate(hash).finally(() => this.#asked.delete(hash));
+      this.#asked.set(hash, asked);
+    }
+    let principal: Principal | undefined;
+    try {
+      principal = await asked;
+    } catch (error) {
+      const isFresh = known && this.#clock.monotonicMs() - known.atMs < KNOWN_WITHOUT_RECORDS_MS;
+      if (!isFresh || !hasCode(error, 'RECORDS_UNAVAILABLE')) throw error;
+      this.#log.warn({ key: known.principal.keyId }, 'a key is believed without the records');
+      return known.principal;
+    }
+    const now = this.#clock.monotonicMs();
+    if (principal) put(this.#known, hash, { principal, atMs: now }, KNOWN_MAX);
+    else {
+      this.#known.delete(hash);
+      put(this.#unknown, hash, now, UNKNOWN_MAX);
+    }
+    return principal;
+  }
+
+  #refuseGuesser(address: string, now: number): void {
+    const failures = this.#failures.get(address);
+    if (!failures || failures.count < FAILURES_MAX) return;
+    const leftMs = failures.sinceMs + FAILURE_WINDOW_MS - now;
+    if (leftMs <= 0) return;
+    throw new DormouseError('RATE_LIMITED', 'Too many requests with wrong API keys came from this address.', {
+      data: { retry_after_s: Math.ceil(leftMs / 1000) },
+    });
+  }
+
+  #countFailure(address: string, now: number): void {
+    const failures = this.#failures.get(address);
+    if (failures && now - failures.sinceMs < FAILURE_WINDOW_MS) failures.count += 1;
+    else put(this.#failures, address, { count: 1, sinceMs: now }, ADDRESSES_MAX);
+  }
+}
+
+/** Sets an entry as the newest one; beyond the bound the oldest goes. */
+function put<V>(map: Map<string, V>, key: string, value: V, max: number): void {
+  map.delete(key);
+  map.set(key, value);
+  const [oldest] = map.keys();
+  if (map.size > max && oldest !== undefined) map.delete(oldest);
+}
