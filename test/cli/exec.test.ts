@@ -2,11 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { execa } from 'execa';
 import t from 'tap';
 import { MAX_STDIN_BYTES } from '../../src/actors/sandbox/protocol.ts';
 import { Refusal, runHere, startTestEdge } from './edge.ts';
-import { dormouse, environment, json, MAIN, temporaryFolder } from './support.ts';
+import { dormouse, finished, json, MAIN, startNode, temporaryFolder } from './support.ts';
 
 t.jobs = 2;
 
@@ -71,15 +70,14 @@ t.test('output comes while the program runs', async (t) => {
   const edge = await startTestEdge(t);
   const { id } = edge.add();
   const go = path.join(await temporaryFolder(t), 'go');
-  const child = execa(
-    process.execPath,
+  const child = startNode(
     [MAIN, 'exec', id, '--', 'sh', '-c', `echo first; until [ -e ${go} ]; do sleep 0.02; done; echo second`],
-    { env: environment(edge.settings), extendEnv: false, stdin: 'ignore', reject: false },
+    edge.settings,
   );
   const [first] = (await once(child.stdout, 'data')) as [Buffer];
   t.equal(first.toString(), 'first\n', 'before the program can go on');
   await writeFile(go, '');
-  t.equal((await child).stdout, 'first\nsecond');
+  t.equal((await finished(child)).stdout.toString(), 'first\nsecond\n');
 });
 
 t.test('what the stream lost at its end is taken from the result', async (t) => {
@@ -112,13 +110,10 @@ t.test('standard input', async (t) => {
   t.match(tooLarge.stderr, /PAYLOAD_TOO_LARGE/);
   t.equal(edge.requests.length, 0, 'nothing was sent');
 
-  const open = execa(process.execPath, [MAIN, 'exec', id, '--no-stdin', '--', 'echo', 'done'], {
-    env: environment(edge.settings),
-    extendEnv: false,
+  const open = startNode([MAIN, 'exec', id, '--no-stdin', '--', 'echo', 'done'], edge.settings, {
     stdin: 'pipe',
-    reject: false,
   });
-  t.equal((await open).stdout, 'done', 'a pipe that nobody closes is not waited for');
+  t.equal((await finished(open)).stdout.toString(), 'done\n', 'a pipe that nobody closes is not waited for');
   t.same(edge.requests.at(-1)?.body, { argv: ['echo', 'done'] });
 });
 
@@ -155,31 +150,19 @@ t.test('a server that goes away in the middle', async (t) => {
     },
   });
   const { id } = edge.add();
-  const child = execa(process.execPath, [MAIN, 'exec', id, '--', 'true'], {
-    env: environment(edge.settings),
-    extendEnv: false,
-    stdin: 'ignore',
-    reject: false,
-  });
+  const child = startNode([MAIN, 'exec', id, '--', 'true'], edge.settings);
   await once(child.stdout, 'data');
   edge.app.server.closeAllConnections();
-  const result = await child;
-  t.equal(result.exitCode, 1);
+  const result = await finished(child);
+  t.equal(result.status, 1);
   t.match(result.stderr, /SERVER_UNREACHABLE/);
 });
 
 t.test('a reader that has seen enough ends the command', async (t) => {
   const edge = await startTestEdge(t);
   const { id } = edge.add();
-  const child = execa(process.execPath, [MAIN, 'exec', id, '--', 'seq', '1000000'], {
-    env: environment(edge.settings),
-    extendEnv: false,
-    stdin: 'ignore',
-    buffer: false,
-    reject: false,
-  });
+  const child = startNode([MAIN, 'exec', id, '--', 'seq', '1000000'], edge.settings, { buffer: false });
   await once(child.stdout, 'data');
   child.stdout.destroy();
-  const result = await child;
-  t.equal(result.exitCode, 141, 'as a program that SIGPIPE ended');
+  t.equal((await finished(child)).status, 141, 'as a program that SIGPIPE ended');
 });

@@ -1,9 +1,8 @@
 import { once } from 'node:events';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { execa } from 'execa';
 import t, { type Test } from 'tap';
-import { REPO } from './support.ts';
+import { finished, REPO, startNode } from './support.ts';
 
 const FILE = path.join(REPO, 'src', 'cli', 'interrupt.ts');
 
@@ -19,11 +18,7 @@ async function start(t: Test, tickMs: number) {
     console.log('ready');
     setInterval(() => {}, 1000);
   `;
-  const child = execa(process.execPath, ['--input-type=module-typescript', '--eval', program], {
-    stdin: 'ignore',
-    buffer: false,
-    reject: false,
-  });
+  const child = startNode(['--input-type=module-typescript', '--eval', program], {}, { buffer: false });
   t.teardown(() => child.kill('SIGKILL'));
   const output = createInterface({ input: child.stdout });
   const nextLine = async (): Promise<string> => String(await once(output, 'line'));
@@ -39,7 +34,7 @@ t.test('what arrives at once is one request to stop', async (t) => {
   t.equal(await nextLine(), 'SIGTERM seen');
   child.kill('SIGUSR2');
   t.equal(await nextLine(), 'status 130', 'goes on, and knows the first signal');
-  t.equal((await child).exitCode, 0);
+  t.equal((await finished(child)).status, 0);
 });
 
 t.test('a later request ends the process', async (t) => {
@@ -47,5 +42,5 @@ t.test('a later request ends the process', async (t) => {
   child.kill('SIGINT');
   t.equal(await nextLine(), 'aborted');
   child.kill('SIGTERM');
-  t.equal((await child).exitCode, 143);
+  t.equal((await finished(child)).status, 143);
 });

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { execa } from 'execa';
 import t from 'tap';
 import { startTestEdge } from './edge.ts';
-import { environment, finished, LAUNCHER, temporaryFolder } from './support.ts';
+import { finished, LAUNCHER, startNode, temporaryFolder } from './support.ts';
 
 /** A Node of this machine that cannot run the command line itself, or undefined. */
 async function olderNode(): Promise<string | undefined> {
@@ -30,15 +30,8 @@ for (const [name, node] of [
     if (node === undefined) return;
     const edge = await startTestEdge(t);
     const { id } = edge.add();
-    const options = {
-      env: environment(edge.settings),
-      extendEnv: false,
-      encoding: 'buffer',
-      stripFinalNewline: false,
-      reject: false,
-    } as const;
-    const run = (file: string, args: string[], more: object = {}) =>
-      finished(execa(node, [file, ...args], { ...options, input: Buffer.from('in\n'), ...more }));
+    const run = (file: string, args: string[], cwd = '/') =>
+      finished(startNode([file, ...args], edge.settings, { node, cwd, input: Buffer.from('in\n') }));
 
     const passed = await run(LAUNCHER, ['exec', id, '--', 'sh', '-c', 'cat; echo err >&2; exit 9']);
     t.equal(passed.status, 9, 'the status passes');
@@ -48,20 +41,19 @@ for (const [name, node] of [
     const folder = await temporaryFolder(t);
     const link = path.join(folder, 'dm');
     await symlink(LAUNCHER, link);
-    const linked = await run(link, ['--version'], { cwd: folder });
+    const linked = await run(link, ['--version'], folder);
     t.equal(linked.status, 0, 'through a link, from another folder');
 
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-      const child = execa(node, [LAUNCHER, 'exec', id, '--', 'sh', '-c', 'echo started; exec sleep 60'], {
-        ...options,
-        stdin: 'ignore',
-        buffer: false,
-      });
+      const child = startNode(
+        [LAUNCHER, 'exec', id, '--', 'sh', '-c', 'echo started; exec sleep 60'],
+        edge.settings,
+        { node, buffer: false },
+      );
       await once(child.stdout, 'data');
       const closed = once(child.stdout, 'close');
       child.kill(signal);
-      const result = await child;
-      t.equal(result.signal, signal, `ends by ${signal}`);
+      t.equal((await finished(child)).signal, signal, `ends by ${signal}`);
       await closed;
       t.pass('nobody holds its output any more: the child has gone too');
     }
@@ -76,8 +68,8 @@ for (const [name, node] of [
       await mkdir(path.join(folder, 'bin'));
       await copyFile(LAUNCHER, path.join(folder, 'bin', 'dormouse'));
       await writeFile(path.join(folder, 'package.json'), '{"type": "module"}');
-      const result = await execa(node, [path.join(folder, 'bin', 'dormouse'), 'up'], { reject: false });
-      t.equal(result.exitCode, 1);
+      const result = await finished(startNode([path.join(folder, 'bin', 'dormouse'), 'up'], {}, { node }));
+      t.equal(result.status, 1);
       t.match(result.stderr, /set-up was not run .*npm start.*npm run setup/);
     },
   );

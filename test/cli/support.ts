@@ -32,35 +32,58 @@ export interface Finished {
   stderr: string;
 }
 
-/** Runs the command line as a child process. Standard input is empty unless there is an `input`. */
-export async function dormouse(
+const CHILD_OPTIONS = {
+  extendEnv: false,
+  encoding: 'buffer',
+  stripFinalNewline: false,
+  reject: false,
+} as const;
+
+/**
+ * Starts `node <args>` with standard input closed. The test runner gives each Node that a test starts loaders of its own
+ * by NODE_OPTIONS; these are slow, and cannot load a program whose file has no extension.
+ *
+ * @param options of execa, besides those that all children have
+ */
+export function startNode(
+  args: readonly string[],
+  settings: Record<string, string>,
+  options: { input?: Uint8Array; stdin?: 'pipe'; buffer?: boolean; cwd?: string; node?: string } = {},
+) {
+  const { node = process.execPath, input, stdin, ...more } = options;
+  return execa('env', ['-u', 'NODE_OPTIONS', node, ...args], {
+    ...CHILD_OPTIONS,
+    env: environment(settings),
+    ...(input ? { input } : { stdin: stdin ?? 'ignore' }),
+    ...more,
+  });
+}
+
+/** Runs the command line as a child process to its end. */
+export function dormouse(
   args: readonly string[],
   settings: Record<string, string> = {},
   input?: Uint8Array,
 ): Promise<Finished> {
-  return finished(
-    execa(process.execPath, [MAIN, ...args], {
-      env: environment(settings),
-      extendEnv: false,
-      encoding: 'buffer',
-      stripFinalNewline: false,
-      reject: false,
-      ...(input ? { input } : { stdin: 'ignore' as const }),
-    }),
-  );
+  return finished(startNode([MAIN, ...args], settings, input ? { input } : {}));
 }
 
 /** The end of a child process in the words of these tests. */
 export async function finished(
-  child: PromiseLike<{ exitCode?: number; signal?: string; stdout: Uint8Array; stderr: Uint8Array }>,
+  child: PromiseLike<{ exitCode?: number; signal?: string; stdout?: unknown; stderr?: unknown }>,
 ): Promise<Finished> {
   const result = await child;
   return {
     status: result.exitCode,
     signal: result.signal,
-    stdout: Buffer.from(result.stdout),
-    stderr: Buffer.from(result.stderr).toString(),
+    stdout: bytes(result.stdout),
+    stderr: bytes(result.stderr).toString(),
   };
+}
+
+/** Output that was not kept is empty. */
+function bytes(output: unknown): Buffer {
+  return output instanceof Uint8Array ? Buffer.from(output) : Buffer.alloc(0);
 }
 
 /** The JSON document that a command printed, which must be all that it printed. */

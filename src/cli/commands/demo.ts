@@ -3,7 +3,7 @@ import { type Clock, systemClock } from '../../clock.ts';
 import { loadConfig } from '../../config/config.ts';
 import { DormouseError, messageOf } from '../../errors/index.ts';
 import { Client } from '../client.ts';
-import { type OwnServer, startOwnServer } from '../demo/own-server.ts';
+import type { OwnServer } from '../demo/own-server.ts';
 import { type DemoLife, demoSteps } from '../demo/steps.ts';
 import { formatDuration } from '../format.ts';
 import { interruptible } from '../interrupt.ts';
@@ -51,6 +51,7 @@ async function runDemo(options: DemoOptions, clock: Clock): Promise<number> {
     }
     if (running === undefined) {
       say('No server runs: starting one in a temporary data directory …');
+      const { startOwnServer } = await import('../demo/own-server.ts');
       server = await startOwnServer((line) => say(paintError('dim', `  ${printable(line)}`)), clock, signal);
     }
     const address = running ?? server?.address;
