@@ -8,7 +8,8 @@ import { hostTscKhz } from './host-tsc.ts';
 import { findQemu, launch, makeMemoryFile } from './launch.ts';
 import { Machine, type MachinePorts } from './machine.ts';
 import { restoreMachine } from './restore.ts';
-import { discardState, saveState } from './save.ts';
+import { saveState } from './save.ts';
+import { discardState } from './state-file.ts';
 
 export type { AcceleratorProbe } from './accelerator.ts';
 

@@ -1,10 +1,9 @@
-import { type FileHandle, open } from 'node:fs/promises';
 import { DormouseError } from '../../../errors/index.ts';
 import { checkMemoryFile, type Launch, launch } from './launch.ts';
 import { lastLogLine } from './log-file.ts';
 import type { Machine, MachinePorts } from './machine.ts';
 import { migrate, setUpMigration } from './migration.ts';
-import { stateFile } from './save.ts';
+import { openState } from './state-file.ts';
 
 /** Number of the descriptor that a machine inherits beside its standard ones. */
 const INHERITED_FD = 3;
@@ -59,14 +58,4 @@ async function load(machine: Machine, signal: AbortSignal): Promise<void> {
   const { status, running } = await monitor.execute('query-status', undefined, signal);
   if (end !== 'completed' || running)
     throw new DormouseError('VMM_FAILED', `Loading ended as ${end}, and the machine is ${status}.`);
-}
-
-async function openState(stateDir: string): Promise<FileHandle> {
-  try {
-    return await open(stateFile(stateDir), 'r');
-  } catch (error) {
-    throw new DormouseError('SNAPSHOT_INVALID', `${stateDir} has no saved state of the devices.`, {
-      cause: error,
-    });
-  }
 }
