@@ -1,0 +1,3 @@
+export { LoopRegistry, type LoopRegistryOptions } from './loop-registry.ts';
+export { LoopEntry, loopRegistryCommands } from './protocol.ts';
+export type { LoopLeak } from './registry.ts';
