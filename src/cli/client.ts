@@ -179,7 +179,7 @@ async function readJson<T>(request: HttpRequest, response: http.IncomingMessage)
   throw notAnEdge(request, `status ${status} without a problem document`);
 }
 
-/** Reads `{"stream", "data", "encoding"}` lines up to the last one, `{"result": …}` or, when the exec failed, a problem. */
+/** Reads `{"stream", "data", "encoding"}` lines up to the last one, `{"result": …}` or `{"error": Problem}`. */
 async function readStream(
   request: HttpRequest,
   response: http.IncomingMessage,
@@ -190,10 +190,7 @@ async function readStream(
     for await (const line of lines) {
       if (isOutput(line)) await onOutput(line.stream, Buffer.from(line.data, line.encoding));
       else if (isRecord(line) && isRecord(line.result)) return line.result as ExecReply;
-      else {
-        const problem = isRecord(line) && isRecord(line.error) ? line.error : line;
-        if (isProblem(problem)) throw new ProblemError(problem);
-      }
+      else if (isRecord(line) && isProblem(line.error)) throw new ProblemError(line.error);
     }
   } catch (error) {
     if (error instanceof SyntaxError) throw notAnEdge(request, 'a line that is not JSON');

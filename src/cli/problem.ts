@@ -28,13 +28,13 @@ export function problemOf(thrown: unknown): Problem {
   if (thrown instanceof ProblemError) return thrown.problem;
   const { code, status, detail, data, answer } = toDormouseError(thrown);
   return {
+    ...data,
     type: `urn:dormouse:error:${code}`,
     title: catalogue[code].title,
     status,
     detail,
     code,
     retryable: answer === 'retry',
-    ...data,
   };
 }
 

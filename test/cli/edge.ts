@@ -140,7 +140,7 @@ export async function startTestEdge(t: Test, options: TestEdgeOptions = {}): Pro
     )
       .then(
         (result) => line({ result }),
-        (error) => line(problem(error as Refusal)),
+        (error) => line({ error: problem(error as Refusal) }),
       )
       .finally(() => stream.push(null));
     return reply.type('application/x-ndjson').send(stream);
