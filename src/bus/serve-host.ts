@@ -1,4 +1,5 @@
 import { type Host, type HostInfo, hostCommands } from '../actors/host/index.ts';
+import type { LoopRegistry } from '../actors/loop-registry/index.ts';
 import { sandboxCommands } from '../actors/sandbox/protocol.ts';
 import { MACHINE_COMMANDS, type Sandbox } from '../actors/sandbox/sandbox.ts';
 import type { Clock } from '../clock.ts';
@@ -60,6 +61,7 @@ export class SandboxSubjects {
 export async function serveHost(
   bus: Bus,
   host: Host,
+  loops: LoopRegistry,
   ports: { clock: Clock; log: Logger },
 ): Promise<Responder> {
   const announce = async (): Promise<HostInfo> => {
@@ -87,7 +89,14 @@ export async function serveHost(
         await host.drain(context);
         return await announce();
       }),
-      endpoint(hostCommands.leaks, async () => ({ leaks: await host.leaks() })),
+      endpoint(hostCommands.leaks, async (_, context) => {
+        const loopLeaks = (await loops.leaks(context)).map(({ device, detail }) => ({
+          kind: 'loop',
+          name: device,
+          detail,
+        }));
+        return { leaks: [...(await host.leaks()), ...loopLeaks] };
+      }),
     ],
     {
       name: 'dormouse-host',

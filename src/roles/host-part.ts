@@ -2,9 +2,12 @@ import { access, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { limitsOf } from '../actors/host/capacity.ts';
 import { Host } from '../actors/host/host.ts';
+import { Lane } from '../actors/host/lane.ts';
 import { Templates } from '../actors/host/templates.ts';
+import { LoopRegistry } from '../actors/loop-registry/index.ts';
 import { GuestSessions } from '../actors/sandbox/guest-sessions.ts';
 import { SandboxSubjects, serveHost } from '../bus/serve-host.ts';
+import { serveLoopRegistry } from '../bus/serve-loop-registry.ts';
 import type { Bus } from '../bus/types.ts';
 import { cloneFile } from '../drivers/disk/files.ts';
 import { createDiskDriver } from '../drivers/disk/index.ts';
@@ -80,6 +83,17 @@ export async function startHostPart(
       progress(`making the template ${PLATFORM_TEMPLATE}`);
       return buildMinimalImage({ imagePath, sizeMb: PLATFORM_TEMPLATE_MB, signal });
     });
+    const loops = parts.add(
+      await LoopRegistry.start({
+        hostId,
+        folder: paths.templates,
+        lane: new Lane().run,
+        mailboxSize: config.mailboxSize,
+        ports: { clock, log },
+      }),
+      (started) => started.stop(),
+    );
+    parts.add(await serveLoopRegistry(bus, loops), (served) => served.close());
     const subjects = new SandboxSubjects(bus);
     const host = parts.add(
       await Host.start({
@@ -101,7 +115,7 @@ export async function startHostPart(
       (started) => started.stop(),
     );
     parts.add(subjects, (open) => open.close());
-    parts.add(await serveHost(bus, host, { clock, log }), (served) => served.close());
+    parts.add(await serveHost(bus, host, loops, { clock, log }), (served) => served.close());
     return { host, store: store.how, accelerator, close: () => parts.close() };
   } catch (error) {
     await parts.close().catch(() => {});
