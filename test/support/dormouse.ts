@@ -30,6 +30,16 @@ export interface Answer<T = Record<string, unknown>> {
   body: T;
 }
 
+/** A sandbox as the edge shows it, as far as tests look at it. */
+export interface View {
+  id: string;
+  team_id: string;
+  state: string;
+  step: string | null;
+  allowed: string[];
+  [key: string]: unknown;
+}
+
 /** A data directory with a short path: unix sockets are below it. */
 export function newDataDir(): Promise<string> {
   return mkdtemp(path.join(os.tmpdir(), 'dm-e2e-'));
@@ -121,6 +131,18 @@ export async function http<T = Record<string, unknown>>(
     headers: response.headers,
     body: (text ? JSON.parse(text) : undefined) as T,
   };
+}
+
+/** Looks at a sandbox until it is as wanted, at most 20 s; returns what was seen last. */
+export async function eventually(
+  server: Pick<Running, 'url' | 'key'>,
+  id: string,
+  wanted: (view: View) => boolean,
+): Promise<View> {
+  for (const end = Date.now() + 20_000; ; await sleep(20)) {
+    const { body } = await http<View>(server, 'GET', `/sandboxes/${id}`);
+    if (wanted(body) || Date.now() > end) return body;
+  }
 }
 
 /** Runs a shell command in a sandbox and returns its standard output, without the last line break. Throws unless it exits with 0. */

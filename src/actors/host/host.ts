@@ -73,7 +73,7 @@ export class Host {
         async run(_, { signal, log }) {
           const debris = await clearDebris(root, drivers, signal);
           await drivers.network.start(await sandboxes.slotHolders(), signal);
-          log.info({ host: hostId, ...(await sandboxes.adopt()), ...debris }, 'adopted what was there');
+          log.info({ ...(await sandboxes.adopt()), ...debris }, 'adopted what was there');
         },
       },
       letGo: {
@@ -95,7 +95,7 @@ export class Host {
         machine: hostMachine,
         steps,
         journal: volatileJournal,
-        ports,
+        ports: { ...ports, log: ports.log.child({ host: hostId }) },
         mailboxSize,
         commands: ['drain'],
         whenBusy: 'refuse',

@@ -149,9 +149,17 @@ export class Actor<Context extends BaseContext, Event = never> {
     const known = this.#known(fingerprint, context);
     if (known) return await known;
     if (this.#options.whenBusy === 'refuse') return await this.#deliver(name, body, fingerprint, context);
+    const takes = (): boolean => this.#snapshot.can({ type: name });
     return await this.#turns.take(async () => {
-      await this.until(() => this.#snapshot.can({ type: name }), context.signal);
-      return await this.#deliver(name, body, fingerprint, context);
+      for (;;) {
+        await this.until(takes, context.signal);
+        try {
+          return await this.#deliver(name, body, fingerprint, context);
+        } catch (error) {
+          // A timer or another event of the actor's own was in the mailbox before it: then it waits again.
+          if (!hasCode(error, 'SANDBOX_WRONG_STATE')) throw error;
+        }
+      }
     });
   }
 
@@ -425,7 +433,6 @@ export class Actor<Context extends BaseContext, Event = never> {
   #log(transition: Transition<Context>): void {
     const { seq, from, to, cause, commandId, step, stepDurationMs, error } = transition;
     const line = {
-      [this.#options.kind]: this.id,
       seq,
       from,
       to,
