@@ -12,7 +12,7 @@ export interface Database {
   readonly log: Logger;
   /** Does `work` with an entity manager of its own. Throws as `recordsError` says. */
   run<T>(work: (em: EntityManager) => Promise<T>): Promise<T>;
-  /** Does `work` in a transaction. */
+  /** Does `work` in a transaction. It must not begin another one. */
   transaction<T>(work: (em: EntityManager) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
@@ -27,11 +27,21 @@ export function openDatabase({ url, clock, log }: { url: string; clock: Clock; l
       throw recordsError(error);
     }
   }
-  return {
-    clock,
-    log,
-    run,
-    transaction: (work) => run((em) => em.transactional((inside) => work(inside))),
-    close: () => orm.close(true),
-  };
+  /**
+   * Not `em.transactional`: when the connection is lost inside a transaction, its rollback fails, and Kysely's controlled
+   * transactions, on which it is built, then never give the connection back (kysely 0.29, ControlledTransaction.rollback);
+   * after as many losses as the pool has places, nobody gets one any more. A transaction with a callback always does.
+   */
+  const transaction = <T>(work: (em: EntityManager) => Promise<T>): Promise<T> =>
+    run((em) =>
+      em
+        .getConnection()
+        .getClient()
+        .transaction()
+        .execute((inside) => {
+          em.setTransactionContext(inside);
+          return work(em);
+        }),
+    );
+  return { clock, log, run, transaction, close: () => orm.close(true) };
 }
