@@ -1,0 +1,1 @@
+export { createNamespaceDriver, type NamespaceDriverOptions } from './driver.ts';
