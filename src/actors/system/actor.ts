@@ -1,5 +1,5 @@
 import type { AnyMachineSnapshot } from 'xstate';
-import { DormouseError, toDormouseError } from '../../errors/index.ts';
+import { DormouseError, hasCode, toDormouseError } from '../../errors/index.ts';
 import type { ActorOptions, BaseContext } from './actor-options.ts';
 import { Callers } from './callers.ts';
 import type { CommandContext } from './command.ts';
@@ -153,11 +153,14 @@ export class Actor<Context extends BaseContext, Event = never> {
     return await this.#turns.take(async () => {
       for (;;) {
         await this.until(takes, context.signal);
+        // Whoever went away while others had their turn wants nothing done any more.
+        context.signal.throwIfAborted();
+        const { seq } = this.record;
         try {
           return await this.#deliver(name, body, fingerprint, context);
         } catch (error) {
-          // A timer or another event of the actor's own was in the mailbox before it: then it waits again.
-          if (!hasCode(error, 'SANDBOX_WRONG_STATE')) throw error;
+          // An event of the actor's own, such as a timer, was in the mailbox before it: then it waits again.
+          if (!hasCode(error, 'SANDBOX_WRONG_STATE') || this.record.seq === seq) throw error;
         }
       }
     });
