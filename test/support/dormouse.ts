@@ -173,6 +173,14 @@ export async function traces(dataDir: string): Promise<string[]> {
   return found;
 }
 
+/** What is left when everything has had a moment to go: the kernel detaches a loop device some time after its last user. */
+export async function tracesLeft(dataDir: string): Promise<string[]> {
+  for (const end = Date.now() + 5_000; ; await sleep(50)) {
+    const found = await traces(dataDir);
+    if (found.length === 0 || Date.now() > end) return found;
+  }
+}
+
 /** True when the process is the child or was started by it (the launcher starts the pinned Node). */
 function isOf(child: ChildProcess, pid: number): boolean {
   return pid === child.pid || parentOf(pid) === child.pid;
