@@ -72,6 +72,12 @@ export function errorOf(thrown: unknown, requestId: string): DormouseError {
     case 'FST_ERR_CTP_INVALID_TYPE':
     case 'FST_ERR_CTP_EMPTY_TYPE':
       return new DormouseError('UNSUPPORTED_MEDIA_TYPE', 'Send the body as application/json.', options);
+    case 'FST_ERR_CTP_INVALID_JSON_BODY':
+      return new DormouseError(
+        'MALFORMED_JSON',
+        'The body is not JSON, or has a key such as "__proto__".',
+        options,
+      );
     case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
       return new DormouseError(
         'INVALID_REQUEST',
@@ -79,9 +85,6 @@ export function errorOf(thrown: unknown, requestId: string): DormouseError {
         options,
       );
   }
-  // Fastify's parser of JSON gives the engine's own error a status.
-  if (thrown instanceof SyntaxError && statusCode === 400)
-    return new DormouseError('MALFORMED_JSON', `The body is not JSON: ${message}`, options);
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
     return new DormouseError('INVALID_REQUEST', message ?? 'The request is not valid.', options);
   return new DormouseError(

@@ -1,3 +1,4 @@
+import { maxHeaderSize } from 'node:http';
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyReply,
@@ -44,6 +45,8 @@ export async function createEdge(ports: EdgePorts): Promise<EdgeApp> {
     requestIdHeader: false,
     trustProxy: false,
     bodyLimit: BODY_BYTES_MAX,
+    // The size of all headers bounds a path; what an id is, the routes say.
+    routerOptions: { maxParamLength: maxHeaderSize },
     requestTimeout: REQUEST_MS_MAX,
     http: { headersTimeout: HEADERS_MS_MAX },
     keepAliveTimeout: IDLE_MS_MAX,

@@ -192,6 +192,8 @@ t.test('list: what is no filter is refused with its place', async (t) => {
     ['metadata.a=1&metadata.a=2', '/metadata.a'],
     ['metadata.=1', '/metadata.'],
     ['surprise=1', '/surprise'],
+    ['__proto__=1', '/__proto__'],
+    ['constructor=1', '/constructor'],
   ];
   for (const [query, path] of refusals) {
     const { body } = await ask(t, edge, 'GET', `/v1/sandboxes?${query}`, { key });

@@ -1,8 +1,8 @@
 import type { FastifySchemaCompiler } from 'fastify';
 import type { TSchema } from 'typebox';
-import { Value } from 'typebox/value';
 import { describeProblems, problemsOf } from '../../bus/schema.ts';
 import { DormouseError } from '../../errors/index.ts';
+import { withDefaults } from '../defaults.ts';
 import type { EdgeApp } from '../ports.ts';
 
 /**
@@ -37,7 +37,7 @@ const PART_NAMES: Record<string, string> = {
 const compile: FastifySchemaCompiler<TSchema> = ({ schema, httpPart = 'body' }) => {
   return (value: unknown) => {
     const read = httpPart === 'querystring' ? withNumbers(schema, value) : value;
-    const filled = Value.Default(schema, read);
+    const filled = withDefaults(schema, read);
     const problems = problemsOf(schema, filled);
     if (problems.length === 0) return { value: filled };
     const part = PART_NAMES[httpPart] ?? httpPart;

@@ -78,7 +78,7 @@ function checkedRules({ method, url, schema, config }: RouteOptions): RouteRules
 }
 
 /** The answers for these errors as OpenAPI has them: by status, each with its codes. */
-function errorResponses(codes: readonly ErrorCode[]): Record<number, object> {
+export function errorResponses(codes: readonly ErrorCode[]): Record<number, object> {
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of [...new Set(codes)]) {
     const { status } = catalogue[code];

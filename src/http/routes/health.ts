@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 import { DormouseError } from '../../errors/index.ts';
+import { errorResponses } from '../plugins/rules.ts';
 import type { EdgeApp, EdgePorts } from '../ports.ts';
 
 /** How long the database may take to answer a probe, in milliseconds. */
@@ -29,7 +30,10 @@ export function addHealthRoutes(app: EdgeApp, { bus, records, clock, version }: 
         operationId: 'readiness',
         summary: 'Says whether requests can be served: the message bus and the database answer.',
         tags: ['Health'],
-        response: { 200: Type.Object({ status: Type.Literal('ready') }, closed) },
+        response: {
+          200: Type.Object({ status: Type.Literal('ready') }, closed),
+          ...errorResponses(['BUS_UNAVAILABLE', 'RECORDS_UNAVAILABLE']),
+        },
       },
     },
     async () => {

@@ -1,5 +1,4 @@
 import { Type } from 'typebox';
-import { Value } from 'typebox/value';
 import {
   SandboxOptions,
   SandboxState,
@@ -17,6 +16,7 @@ import {
   SandboxPath,
   sendCommand,
 } from '../commands.ts';
+import { withDefaults } from '../defaults.ts';
 import { ASKING, BODY, COMMANDS, CREATE, KEYED, STEPS } from '../error-sets.ts';
 import { principalOf } from '../plugins/auth.ts';
 import { sandboxNotFound, sandboxOf } from '../plugins/rules.ts';
@@ -84,7 +84,7 @@ export function addSandboxRoutes(app: EdgeApp, ports: EdgePorts): void {
           create,
           {
             team_id: teamId,
-            options: Value.Default(SandboxOptions, request.body) as SandboxOptions,
+            options: withDefaults(SandboxOptions, request.body) as SandboxOptions,
             ...(key !== undefined && { idempotency_key: key }),
           },
           {
