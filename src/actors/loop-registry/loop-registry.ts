@@ -51,7 +51,7 @@ export class LoopRegistry {
         kind: 'loop-registry',
         id: hostId,
         machine: loopRegistryMachine,
-        steps: loopRegistrySteps({ folder, lane, users }),
+        steps: loopRegistrySteps({ folder, lane, users, clock: ports.clock }),
         journal: volatileJournal,
         ports: { ...ports, log: ports.log.child({ host: hostId, actor: 'loop-registry' }) },
         mailboxSize,

@@ -40,7 +40,7 @@ export interface Attached {
 }
 
 /** How long a loop that could not be detached is left alone before it is tried again, in milliseconds. */
-export const RETRY_MS = 5_000;
+export const RETRY_MS = 10_000;
 
 const step = fromPromise<unknown, RegistryContext>(async () => {
   throw new Error('steps are run by the runtime, not by XState');

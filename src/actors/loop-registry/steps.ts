@@ -1,3 +1,4 @@
+import type { Clock } from '../../clock.ts';
 import type { Exclusive } from '../../drivers/disk/types.ts';
 import { DormouseError, type ErrorRecord, toDormouseError } from '../../errors/index.ts';
 import type { Step } from '../system/step.ts';
@@ -12,7 +13,14 @@ export interface StepPorts {
   folder: string;
   lane: Exclusive;
   users: AskUsers;
+  clock: Clock;
 }
+
+/**
+ * Waits before looking again, in milliseconds, when a detached device is still there. Every `losetup --list` of anybody
+ * opens all loop devices for a moment, and a device goes only at its last close.
+ */
+const SETTLE_MS = [5, 20, 50, 100, 200];
 
 /** Limits in milliseconds; they cover the wait for the lane. */
 const LOOK_LIMIT_MS = 15_000;
@@ -23,10 +31,21 @@ export function loopRegistrySteps({
   folder,
   lane,
   users,
+  clock,
 }: StepPorts): Record<'look' | 'attach' | 'release' | 'tidy', Step<RegistryContext, unknown>> {
   const look = async (signal: AbortSignal): Promise<Look> => {
     const devices = (await listLoops(signal)).filter((loop) => loop.backingFile.startsWith(`${folder}/`));
     return { devices, users: Object.fromEntries(await users(signal)) };
+  };
+
+  /** Looks until the devices are gone; what is there after that is held by somebody. */
+  const settled = async (devices: readonly string[], signal: AbortSignal): Promise<Look> => {
+    for (const delayMs of SETTLE_MS) {
+      const now = await look(signal);
+      if (!now.devices.some(({ device, autoclear }) => autoclear && devices.includes(device))) return now;
+      await clock.sleep(delayMs, signal);
+    }
+    return await look(signal);
   };
 
   return {
@@ -54,7 +73,7 @@ export function loopRegistrySteps({
             const before = await look(inLane);
             const loop = heldBy(seen(loops, before), image, holder);
             if (loop?.users.includes(holder)) throw stillUsed(holder, loop.device);
-            return await tidy(look, { loops: releasedBy(loops, image, holder), before }, inLane, log);
+            return await tidy(settled, { loops: releasedBy(loops, image, holder), before }, inLane, log);
           },
           signal,
         ),
@@ -66,7 +85,7 @@ export function loopRegistrySteps({
       run: ({ loops }, { signal, log }) =>
         lane(
           'loops: tidy',
-          async (inLane) => await tidy(look, { loops, before: await look(inLane) }, inLane, log),
+          async (inLane) => await tidy(settled, { loops, before: await look(inLane) }, inLane, log),
           signal,
         ),
     },
@@ -102,7 +121,7 @@ async function attach(
 
 /** Detaches every loop that nobody holds and no device uses, and looks again: that alone says what became of them. */
 async function tidy(
-  look: (signal: AbortSignal) => Promise<Look>,
+  settled: (devices: readonly string[], signal: AbortSignal) => Promise<Look>,
   { loops, before }: { loops: RegistryContext['loops']; before: Look },
   signal: AbortSignal,
   log: { warn(data: object, message: string): void },
@@ -116,7 +135,10 @@ async function tidy(
       errors[device] = toDormouseError(error).toRecord();
     });
   }
-  const after = await look(signal);
+  const after = await settled(
+    done.map(({ device }) => device),
+    signal,
+  );
   for (const leak of leaks(seen(loops, after))) {
     if (done.some(({ device }) => device === leak.device))
       log.warn({ ...leak, error: errors[leak.device] }, 'a loop device stays');

@@ -4,8 +4,10 @@ import { mkdir, rename, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { execa } from 'execa';
 import t from 'tap';
+import { Lane } from '../../../src/actors/host/lane.ts';
 import { DormouseError } from '../../../src/errors/index.ts';
-import { by, imageFolder, startRegistry } from './support.ts';
+import { quiet } from '../../support/quiet.ts';
+import { by, imageFolder, patientClock, startRegistry } from './support.ts';
 
 t.test('100 holders that ask at once share one read-only loop', async (t) => {
   const images = await imageFolder(t);
@@ -106,6 +108,34 @@ t.test('a loop that a process holds open is reported until it goes', async (t) =
   await once(opener, 'close');
   t.same(await registry.leaks(by()), []);
   t.same(registry.list(), [next]);
+});
+
+t.test('what could not be detached is tried again', async (t) => {
+  const images = await imageFolder(t);
+  const image = await images.image('a.img');
+  const { clock, retry } = patientClock();
+  const users = new Map<string, string[]>();
+  let retried = false;
+  const tidied = Promise.withResolvers<void>();
+  const lane = new Lane();
+  const registry = await startRegistry(t, images.folder, {
+    ports: { clock, log: quiet },
+    users: async () => users,
+    lane: async (label, operation, signal) => {
+      const result = await lane.run(label, operation, signal);
+      if (label === 'loops: tidy' && retried) tidied.resolve();
+      return result;
+    },
+  });
+  const { device } = await registry.acquire(image, 'one', by());
+  users.set(device, ['foreign']);
+  await registry.release(image, 'one', by());
+  t.equal((await images.loops()).length, 1);
+  users.clear();
+  retried = true;
+  retry();
+  await tidied.promise;
+  t.same(await images.loops(), []);
 });
 
 t.test('the registry is rebuilt from the kernel', async (t) => {

@@ -86,7 +86,7 @@ t.test('acquire and release in any order do what a map of sets does', async (t) 
         .map(([image, holders]) => new Acquire(image, holders)),
       fc.tuple(file, holder).map(([image, name]) => new Release(image, name)),
     ],
-    { maxCommands: 30 },
+    { maxCommands: 20 },
   );
   let steps = 0;
   await fc.assert(
@@ -99,7 +99,7 @@ t.test('acquire and release in any order do what a map of sets does', async (t) 
         await registry.stop();
       }
     }),
-    { seed, numRuns: 12, interruptAfterTimeLimit: 20_000, markInterruptAsFailure: false },
+    { seed, numRuns: 10, skipAllAfterTimeLimit: 8_000 },
   );
   t.ok(steps > 0, `${steps} steps`);
 });

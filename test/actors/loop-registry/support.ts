@@ -5,8 +5,9 @@ import { execa } from 'execa';
 import type { Test } from 'tap';
 import { Lane } from '../../../src/actors/host/lane.ts';
 import { LoopRegistry, type LoopRegistryOptions } from '../../../src/actors/loop-registry/index.ts';
+import { RETRY_MS } from '../../../src/actors/loop-registry/machine.ts';
 import type { CommandContext } from '../../../src/actors/system/command.ts';
-import { systemClock } from '../../../src/clock.ts';
+import { type Clock, systemClock } from '../../../src/clock.ts';
 import { newCommandId } from '../../../src/ids.ts';
 import { quiet } from '../../support/quiet.ts';
 
@@ -53,6 +54,25 @@ export async function imageFolder(t: Test): Promise<Images> {
   };
 }
 
+/** Real time, in which what could not be detached is tried again only when the test says so. */
+export function patientClock(): { clock: Clock; retry(): void } {
+  const armed = new Set<() => void>();
+  const after: Clock['after'] = (delayMs, fire) => {
+    if (delayMs > RETRY_MS || delayMs <= RETRY_MS / 2) return systemClock.after(delayMs, fire);
+    armed.add(fire);
+    return { cancel: () => armed.delete(fire) };
+  };
+  return {
+    clock: { ...systemClock, after },
+    retry() {
+      for (const fire of [...armed]) {
+        armed.delete(fire);
+        fire();
+      }
+    },
+  };
+}
+
 /** A registry on the folder; the test's teardown stops it. */
 export async function startRegistry(
   t: Test,
@@ -64,7 +84,7 @@ export async function startRegistry(
     folder,
     lane: new Lane().run,
     mailboxSize: 256,
-    ports: { clock: systemClock, log: quiet },
+    ports: { clock: patientClock().clock, log: quiet },
     ...options,
   });
   t.teardown(() => registry.stop());
