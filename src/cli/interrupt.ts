@@ -9,7 +9,7 @@ import { say } from './output.ts';
 const ONE_PRESS_MS = 500;
 
 export interface Interruption {
-  /** Aborts at the first SIGINT, SIGTERM or SIGHUP. */
+  /** Aborts at the first SIGINT, SIGTERM or SIGHUP, and when nobody reads the output any more. */
   signal: AbortSignal;
   /** Status of a process that was asked to stop by this signal, 0 when none came. */
   status(): number;
@@ -21,13 +21,14 @@ export interface Interruption {
 export function interruptible(clock: Clock): Interruption {
   const controller = new AbortController();
   let first: { name: NodeJS.Signals; atMs: number } | undefined;
-  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  const names = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGPIPE'] as const;
   const onSignal = (name: NodeJS.Signals): void => {
     const nowMs = clock.monotonicMs();
     if (first === undefined) {
       first = { name, atMs: nowMs };
       controller.abort();
-    } else if (nowMs - first.atMs > ONE_PRESS_MS) {
+    } else if (name !== 'SIGPIPE' && nowMs - first.atMs > ONE_PRESS_MS) {
+      // A closed pipe is no impatience: each line that is written to it says so again.
       say(`${name} again: stopped at once; what was under way may be left behind.`);
       process.exit(statusOf(name));
     }

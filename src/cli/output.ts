@@ -9,11 +9,12 @@ import { styleText } from 'node:util';
 /** Status of a program that was ended by SIGPIPE, as a shell reports it. */
 const SIGPIPE_STATUS = 141;
 
-// The reader of a pipe, such as `head`, has gone: nobody is left to tell.
+// The reader of a pipe, such as `head`, has gone: nobody is left to tell. Work that must end in order listens for the
+// signal, which Node itself ignores; see `interrupt.ts`.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(SIGPIPE_STATUS);
-    throw error;
+    if (error.code !== 'EPIPE') throw error;
+    if (!process.emit('SIGPIPE', 'SIGPIPE')) process.exit(SIGPIPE_STATUS);
   });
 }
 

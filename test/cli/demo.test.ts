@@ -1,9 +1,10 @@
+import { once } from 'node:events';
 import { mkdir, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import type { ExecReply, SandboxView } from '../../src/actors/sandbox/protocol.ts';
-import { type RunExec, startTestEdge, type TestEdge } from './edge.ts';
-import { dormouse, json, lines, temporaryFolder } from './support.ts';
+import { Refusal, type RunExec, startTestEdge, type TestEdge } from './edge.ts';
+import { dormouse, finished, json, lines, MAIN, startNode, temporaryFolder } from './support.ts';
 
 t.jobs = 2;
 
@@ -121,6 +122,30 @@ for (const [fault, step] of [
         [...edge.sandboxes.values()].every(({ state }) => state === 'destroyed'),
         'the sandbox is destroyed nevertheless',
       );
+  });
+}
+
+for (const how of ['SIGINT', 'SIGTERM', 'a reader that goes away'] as const) {
+  t.test(`ended by ${how}, the demo destroys its sandbox`, async (t) => {
+    // The first exec never ends by itself.
+    const edge = await startTestEdge(t, {
+      run: (_request, _onOutput, signal) =>
+        new Promise((_, reject) =>
+          signal.addEventListener('abort', () => reject(new Refusal('CANCELLED')), { once: true }),
+        ),
+    });
+    const child = startNode([MAIN, 'demo'], edge.settings, { buffer: false });
+    await once(child.stdout, 'data');
+    if (how.startsWith('SIG')) child.kill(how as NodeJS.Signals);
+    else {
+      child.stdout.destroy();
+      // The next line meets the closed pipe.
+      edge.app.server.closeAllConnections();
+    }
+    const { status } = await finished(child);
+    t.equal(status, { SIGINT: 130, SIGTERM: 143, 'a reader that goes away': 141 }[how]);
+    t.equal(edge.sandboxes.size, 1);
+    t.ok([...edge.sandboxes.values()].every(({ state }) => state === 'destroyed'));
   });
 }
 

@@ -18,6 +18,8 @@ interface DemoOptions {
   ownServerIfNone?: boolean;
 }
 
+/** Longest time that the end of a failed demo waits for its sandbox to be gone, in milliseconds. */
+const DESTROY_LIMIT_MS = 30_000;
 const NAME_WIDTH = 20;
 const TIME_WIDTH = 10;
 
@@ -109,7 +111,7 @@ async function playLife(
       if (!ok) break;
     }
   } finally {
-    await destroyLeftover(address, life);
+    await destroyLeftover(address, life, clock);
   }
   const detail = ok ? 'every check held' : signal.aborted ? 'stopped' : 'a check failed';
   report({ step: 'total', ok, detail, duration_ms: clock.monotonicMs() - startedMs });
@@ -117,12 +119,18 @@ async function playLife(
 }
 
 /** Destroys the sandbox of a demo that did not get to its end. Not under the demo's signal, which may have aborted. */
-async function destroyLeftover(address: ServerAddress, life: DemoLife): Promise<void> {
+async function destroyLeftover(address: ServerAddress, life: DemoLife, clock: Clock): Promise<void> {
   if (life.id === undefined) return;
-  await new Client(address).destroy(life.id).catch((error: unknown) => {
+  const limit = new AbortController();
+  const timer = clock.after(DESTROY_LIMIT_MS, () => limit.abort());
+  try {
+    await new Client(address, limit.signal).destroy(life.id);
+  } catch (error) {
     say(`The sandbox ${life.id} was not destroyed:`);
     for (const line of describeProblem(problemOf(error))) say(line);
-  });
+  } finally {
+    timer.cancel();
+  }
 }
 
 interface StepReport {

@@ -12,7 +12,7 @@ import { readServerInfo, type ServerAddress, serverAddress } from '../server-inf
 
 export interface OwnServer {
   address: ServerAddress;
-  /** Stops the server and removes its data directory. */
+  /** Stops the server and removes its data directory. Throws `CHILD_FAILED` when something of it is left. */
   stop(): Promise<void>;
 }
 
@@ -25,7 +25,7 @@ const MAIN = path.join(import.meta.dirname, '..', 'main.ts');
 /**
  * Starts `dormouse up` in a temporary data directory on a free port, and waits until it takes requests.
  *
- * @param progress called with each line that the server prints until then
+ * @param progress called with each line that the server prints until it is ready
  * @throws `CHILD_FAILED` with its last lines when it does not come up, `CANCELLED` when `signal` aborts; nothing is left
  */
 export async function startOwnServer(
@@ -57,19 +57,26 @@ export async function startOwnServer(
     return result;
   });
   const lastLines: string[] = [];
-  let isReady = false;
+  // The server's banner, which begins with an empty line, speaks to people who want to use it.
+  let isStarting = true;
   const output = createInterface({ input: server.all });
   output.on('line', (line) => {
     lastLines.push(line);
     if (lastLines.length > LAST_LINES) lastLines.shift();
-    if (!isReady) progress(line);
+    isStarting &&= line.trim() !== '';
+    if (isStarting) progress(line);
   });
   const outputEnded = once(output, 'close');
 
   async function stop(): Promise<void> {
     server.kill('SIGTERM');
-    await ended;
-    await rm(dataDir, { recursive: true, force: true });
+    const { isForcefullyTerminated } = await ended;
+    await rm(dataDir, { recursive: true, force: true }).catch((cause: unknown) => {
+      const why = isForcefullyTerminated
+        ? 'did not stop in time and was killed'
+        : 'stopped, but left files in use';
+      throw new DormouseError('CHILD_FAILED', `The server ${why}. What is left is in ${dataDir}.`, { cause });
+    });
   }
 
   try {
@@ -85,10 +92,7 @@ export async function startOwnServer(
         );
       }
       const address = await addressWhenReady(config, signal);
-      if (address) {
-        isReady = true;
-        return { address, stop };
-      }
+      if (address) return { address, stop };
       await clock.sleep(POLL_MS, signal).catch(() => undefined);
     }
   } catch (error) {
