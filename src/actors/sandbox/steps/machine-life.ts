@@ -6,7 +6,7 @@ import type { SandboxContext } from '../context.ts';
 import type { SandboxDrivers, SandboxStep } from '../drivers.ts';
 import { readMeta } from '../snapshot-meta.ts';
 import { bootToken, runToken } from '../token.ts';
-import { identifyGuest } from './greeting.ts';
+import { GREETING_SLACK_MS, identifyGuest } from './greeting.ts';
 import { vmOf, vmSpec } from './vm-spec.ts';
 
 /** How long a monitor that was asked to quit may take before it is killed, in milliseconds. */
@@ -54,7 +54,7 @@ export function machineLifeSteps(drivers: SandboxDrivers) {
   const welcomeGuest: SandboxStep = {
     name: 'welcomeGuest',
     direction: 'forward',
-    timeoutMs: guestTimeoutMs,
+    timeoutMs: guestTimeoutMs + GREETING_SLACK_MS,
     async run(context, { signal }) {
       if (context.source.kind === 'image') return await greet(context, signal);
       const meta = await readMeta(context.source.dir);
@@ -125,7 +125,7 @@ export function machineLifeSteps(drivers: SandboxDrivers) {
   const wakeGuest: SandboxStep = {
     name: 'wakeGuest',
     direction: 'forward',
-    timeoutMs: guestTimeoutMs,
+    timeoutMs: guestTimeoutMs + GREETING_SLACK_MS,
     async run(context, { signal }) {
       await vmm.thaw(vmOf(context), signal);
       const { execution } = context;
@@ -150,7 +150,7 @@ export function machineLifeSteps(drivers: SandboxDrivers) {
   const greetGuest: SandboxStep = {
     name: 'greetGuest',
     direction: 'forward',
-    timeoutMs: guestTimeoutMs,
+    timeoutMs: guestTimeoutMs + GREETING_SLACK_MS,
     run: (context, { signal }) => greet(context, signal),
   };
 
