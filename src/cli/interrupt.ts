@@ -1,6 +1,6 @@
 import os from 'node:os';
 import type { Clock } from '../clock.ts';
-import { say } from './output.ts';
+import { onReaderGone, say } from './output.ts';
 
 /**
  * One Ctrl-C arrives several times: from the terminal, from npm and from the launcher. Those within this time, in
@@ -21,24 +21,29 @@ export interface Interruption {
 export function interruptible(clock: Clock): Interruption {
   const controller = new AbortController();
   let first: { name: NodeJS.Signals; atMs: number } | undefined;
-  const names = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGPIPE'] as const;
+  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   const onSignal = (name: NodeJS.Signals): void => {
     const nowMs = clock.monotonicMs();
     if (first === undefined) {
       first = { name, atMs: nowMs };
       controller.abort();
-    } else if (name !== 'SIGPIPE' && nowMs - first.atMs > ONE_PRESS_MS) {
-      // A closed pipe is no impatience: each line that is written to it says so again.
+    } else if (nowMs - first.atMs > ONE_PRESS_MS) {
       say(`${name} again: stopped at once; what was under way may be left behind.`);
       process.exit(statusOf(name));
     }
   };
   for (const name of names) process.on(name, onSignal);
+  const readerStays = onReaderGone(() => {
+    // No impatience: each line that is written to a closed pipe says so again.
+    first ??= { name: 'SIGPIPE', atMs: clock.monotonicMs() };
+    controller.abort();
+  });
   return {
     signal: controller.signal,
     status: () => (first === undefined ? 0 : statusOf(first.name)),
     end: () => {
       for (const name of names) process.off(name, onSignal);
+      readerStays();
     },
   };
 }

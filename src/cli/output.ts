@@ -9,13 +9,22 @@ import { styleText } from 'node:util';
 /** Status of a program that was ended by SIGPIPE, as a shell reports it. */
 const SIGPIPE_STATUS = 141;
 
-// The reader of a pipe, such as `head`, has gone: nobody is left to tell. Work that must end in order listens for the
-// signal, which Node itself ignores; see `interrupt.ts`.
+const listeners = new Set<() => void>();
+
+// The reader of a pipe, such as `head`, has gone: nobody is left to tell. This must not go by the signal SIGPIPE, for
+// which a listener would also be called when a socket's other end has gone, such as a server's that was restarted.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
-    if (!process.emit('SIGPIPE', 'SIGPIPE')) process.exit(SIGPIPE_STATUS);
+    if (listeners.size === 0) process.exit(SIGPIPE_STATUS);
+    for (const gone of listeners) gone();
   });
+}
+
+/** Calls `gone` when nobody reads the output any more, instead of ending the process. Returns an undo. */
+export function onReaderGone(gone: () => void): () => void {
+  listeners.add(gone);
+  return () => listeners.delete(gone);
 }
 
 /** Writes a line of a result. */
