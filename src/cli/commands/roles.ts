@@ -61,6 +61,10 @@ function addRole(command: Command, load: () => Promise<RunRole>): void {
     try {
       const run = await load();
       await run({ config, signal: interruption.signal, print, options });
+    } catch (error) {
+      // Asked to stop while it was starting: nothing failed.
+      if (!interruption.signal.aborted || error !== interruption.signal.reason) throw error;
+      process.exitCode = interruption.status();
     } finally {
       interruption.end();
     }
