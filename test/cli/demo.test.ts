@@ -127,20 +127,24 @@ for (const [fault, step] of [
 
 for (const how of ['SIGINT', 'SIGTERM', 'a reader that goes away'] as const) {
   t.test(`ended by ${how}, the demo destroys its sandbox`, async (t) => {
-    // The first exec never ends by itself.
+    const asked = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<never>();
+    // The first exec ends when the caller hangs up or the test says so.
     const edge = await startTestEdge(t, {
-      run: (_request, _onOutput, signal) =>
-        new Promise((_, reject) =>
-          signal.addEventListener('abort', () => reject(new Refusal('CANCELLED')), { once: true }),
-        ),
+      run: (_request, _onOutput, signal) => {
+        signal.addEventListener('abort', () => goOn.reject(new Refusal('CANCELLED')), { once: true });
+        asked.resolve();
+        return goOn.promise;
+      },
     });
     const child = startNode([MAIN, 'demo'], edge.settings, { buffer: false });
-    await once(child.stdout, 'data');
+    await Promise.all([once(child.stdout, 'data'), asked.promise]);
     if (how.startsWith('SIG')) child.kill(how as NodeJS.Signals);
     else {
       child.stdout.destroy();
-      // The next line meets the closed pipe.
-      edge.app.server.closeAllConnections();
+      await once(child.stdout, 'close');
+      // The line about the step that fails meets the closed pipe.
+      goOn.reject(new Refusal('EXEC_INTERRUPTED'));
     }
     const { status } = await finished(child);
     t.equal(status, { SIGINT: 130, SIGTERM: 143, 'a reader that goes away': 141 }[how]);
