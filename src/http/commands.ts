@@ -44,10 +44,15 @@ export function commandIdOf(request: FastifyRequest, target: string, command: Co
     .digest('hex')}`;
 }
 
-/** What every request to the bus carries of the HTTP request. */
-export function requestOptionsOf({ caller, headers }: FastifyRequest): RequestOptions {
+/**
+ * What every request to the bus carries of the HTTP request. A caller that hangs up cancels its command, unless it sent
+ * an `Idempotency-Key`: then it means to ask again, and the command goes on.
+ */
+export function requestOptionsOf(request: FastifyRequest): RequestOptions {
+  const { caller, headers } = request;
   const { traceparent } = headers;
-  return { ...(caller && { signal: caller }), ...(typeof traceparent === 'string' && { traceparent }) };
+  const cancels = caller !== undefined && idempotencyKeyOf(request) === undefined;
+  return { ...(cancels && { signal: caller }), ...(typeof traceparent === 'string' && { traceparent }) };
 }
 
 /**

@@ -218,6 +218,58 @@ t.test('the same Idempotency-Key is the same sandbox', async (t) => {
   await http(server, 'DELETE', `/sandboxes/${answers[0]?.body.id}`);
 });
 
+t.test('an exec with a key is done once, and its result is there for who asks again', async (t) => {
+  const { id } = await create();
+  const key = { 'idempotency-key': 'count-once' };
+  const count = () =>
+    http(server, 'POST', `/sandboxes/${id}/exec`, { cmd: 'echo x >> /tmp/count; wc -l < /tmp/count' }, key);
+  t.match((await count()).body, { stdout: '1\n' });
+  t.match((await count()).body, { stdout: '1\n' });
+  t.match((await http(server, 'POST', `/sandboxes/${id}/exec`, { cmd: 'true' }, key)).body, {
+    code: 'IDEMPOTENCY_KEY_REUSED',
+  });
+  await http(server, 'DELETE', `/sandboxes/${id}`);
+});
+
+t.test(
+  'a client that hangs up in the middle of a create: it is undone, unless there is a key to ask again with',
+  async (t) => {
+    const abandoned = async (headers: Record<string, string>): Promise<void> => {
+      const hangUp = new AbortController();
+      const request = fetch(`${server.url}/v1/sandboxes`, {
+        method: 'POST',
+        // Of a shape that is not kept ready, so that it boots for seconds.
+        body: JSON.stringify({ template: 'minimal', memory_mb: 200 }),
+        headers: { 'x-api-key': server.key, 'content-type': 'application/json', ...headers },
+        signal: hangUp.signal,
+      });
+      request.catch(() => {});
+      for (const end = Date.now() + 10_000; Date.now() < end; ) {
+        if ((await traces(dataDir)).some((line) => line.includes('qemu') && line.includes('size=200M')))
+          break;
+      }
+      hangUp.abort();
+      await request.catch(() => {});
+    };
+    const booting = async (): Promise<string[]> =>
+      (await traces(dataDir)).filter((line) => line.includes('size=200M'));
+    await abandoned({});
+    for (const end = Date.now() + 10_000; (await booting()).length > 0 && Date.now() < end; );
+    t.same(await booting(), [], 'undone');
+    const key = { 'idempotency-key': 'hang-up' };
+    await abandoned(key);
+    const { status, body } = await http<View>(
+      server,
+      'POST',
+      '/sandboxes',
+      { template: 'minimal', memory_mb: 200 },
+      key,
+    );
+    t.match([status, body.state], [201, 'running'], 'it went on, and this is it');
+    await http(server, 'DELETE', `/sandboxes/${body.id}`);
+  },
+);
+
 t.test('bad requests are refused and leave nothing', async (t) => {
   const running = async (): Promise<string[]> =>
     (await traces(dataDir)).filter((line) => line.includes('qemu'));

@@ -2,6 +2,7 @@ import { DormouseError, hasCode } from '../../errors/index.ts';
 import { newCommandId } from '../../ids.ts';
 import { Actor } from '../system/actor.ts';
 import type { CommandContext } from '../system/command.ts';
+import { fingerprintOf } from '../system/fingerprint.ts';
 import { fileJournal, type Journal } from '../system/journal.ts';
 import type { ActorPorts, EventSink } from '../system/ports.ts';
 import type { SandboxContext, SandboxInput } from './context.ts';
@@ -17,6 +18,9 @@ import { eventOf, viewOf } from './view.ts';
 /** The commands that are events of the machine. `get` and `exec` are answered beside it. */
 export const MACHINE_COMMANDS = ['pause', 'resume', 'restart', 'ping', 'destroy'] as const;
 export type MachineCommand = (typeof MACHINE_COMMANDS)[number];
+
+/** How many programs that have ended are remembered by their request; the guest kit keeps no more results. */
+const REMEMBERED_EXECS = 128;
 
 export type ExecOutput = (commandId: string, stream: 'stdout' | 'stderr', bytes: Uint8Array) => void;
 
@@ -40,7 +44,8 @@ export class Sandbox {
   readonly id: string;
   readonly #actor: SandboxActor;
   readonly #options: SandboxOptions;
-  readonly #execs = new Map<string, { fingerprint: string; reply: Promise<ExecReply> }>();
+  /** The programs that run and those that ran last: a command id that comes again must be the same request. */
+  readonly #execs = new Map<string, { fingerprint: string; reply: Promise<ExecReply> | undefined }>();
 
   private constructor(id: string, actor: SandboxActor, options: SandboxOptions) {
     this.id = id;
@@ -98,7 +103,7 @@ export class Sandbox {
    * @throws `INVALID_REQUEST`, `SANDBOX_WRONG_STATE`, `EXEC_*`, `IDEMPOTENCY_KEY_REUSED`, `DEADLINE_EXCEEDED`
    */
   async exec(body: ExecRequest, context: CommandContext): Promise<ExecReply> {
-    const fingerprint = JSON.stringify(body);
+    const fingerprint = fingerprintOf('exec', body);
     const known = this.#execs.get(context.commandId);
     if (known && known.fingerprint !== fingerprint) {
       throw new DormouseError(
@@ -106,10 +111,23 @@ export class Sandbox {
         'This key belongs to another request. Use a new key for a new request.',
       );
     }
-    if (known) return await known.reply;
-    const reply = this.#exec(body, context).finally(() => this.#execs.delete(context.commandId));
-    this.#execs.set(context.commandId, { fingerprint, reply });
-    return await reply;
+    if (known?.reply) return await known.reply;
+    const reply = this.#exec(body, context);
+    const entry = { fingerprint, reply: reply as Promise<ExecReply> | undefined };
+    this.#execs.set(context.commandId, entry);
+    try {
+      return await reply;
+    } finally {
+      // The guest kit has the result, and gives it to who asks again.
+      entry.reply = undefined;
+      this.#forgetExecs();
+    }
+  }
+
+  /** Keeps the newest of the programs that have ended. */
+  #forgetExecs(): void {
+    const ended = [...this.#execs].filter(([, { reply }]) => reply === undefined);
+    for (const [commandId] of ended.slice(0, -REMEMBERED_EXECS)) this.#execs.delete(commandId);
   }
 
   async #exec(body: ExecRequest, context: CommandContext): Promise<ExecReply> {
