@@ -230,16 +230,25 @@ export class Actor<Context extends BaseContext, Event = never> {
   /** Puts a command into the mailbox and waits for its answer. */
   #deliver(name: string, body: unknown, fingerprint: string, context: CommandContext): Promise<unknown> {
     return new Promise((resolve, reject) => {
+      // The handler ends with the transition, and not before: the next message must find the state that it leads to.
       const handled = this.#mailbox.post(async () => {
-        const answer = this.#known(fingerprint, context) ?? this.#begin(name, body, fingerprint, context);
-        answer.then(resolve, reject);
+        const known = this.#known(fingerprint, context);
+        if (known) known.then(resolve, reject);
+        else await this.#begin(name, body, fingerprint, context, resolve, reject);
       });
       handled.catch(reject);
     });
   }
 
-  /** Gives a command to the machine. Resolves with its answer, which may come much later than the transition. */
-  async #begin(name: string, body: unknown, fingerprint: string, context: CommandContext): Promise<unknown> {
+  /** Gives a command to the machine and returns when the transition is made. The answer may come much later. */
+  async #begin(
+    name: string,
+    body: unknown,
+    fingerprint: string,
+    context: CommandContext,
+    resolve: (value: unknown) => void,
+    reject: (error: unknown) => void,
+  ): Promise<void> {
     const { clock } = this.#options.ports;
     if (this.#stopped) throw new DormouseError('HOST_DRAINING', 'The host stops.');
     if (clock.nowMs() >= context.deadlineMs) {
@@ -251,13 +260,12 @@ export class Actor<Context extends BaseContext, Event = never> {
     const command = { id: context.commandId, name, deadlineMs: context.deadlineMs };
     const event = { type: name, command, body, atMs: clock.nowMs() };
     if (!this.#snapshot.can(event)) throw this.wrongState(name);
-    const answer = this.#callers.wait(fingerprint, context);
+    this.#callers.wait(fingerprint, context).then(resolve, reject);
     try {
       await this.#take(event, { name, commandId: command.id, fingerprint }, true);
     } catch (error) {
       this.#callers.answer(command.id, { error: toDormouseError(error) });
     }
-    return await answer;
   }
 
   /** The error for a command that the state does not take. */

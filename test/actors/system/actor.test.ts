@@ -290,6 +290,31 @@ t.test('a deadline that has passed: the command is not begun', async (t) => {
   await actor.stop();
 });
 
+t.test('one command at a time: the second finds the state that the first leads to', async (t) => {
+  const options = door({
+    turnKey: (_, { signal }) =>
+      new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+  });
+  const { journal } = options;
+  const slow = {
+    load: journal.load,
+    save: async (record: ActorRecord) => {
+      await new Promise((resolve) => setImmediate(resolve));
+      await journal.save(record);
+    },
+  };
+  const actor = await Actor.start({ ...options, journal: slow }, undefined);
+  const first = actor.ask('open', {}, by());
+  first.catch(() => {});
+  await t.rejects(actor.ask('open', { again: true }, by()), {
+    code: 'SANDBOX_WRONG_STATE',
+    data: { state: 'opening' },
+  });
+  t.equal(actor.record.seq, 2, 'one transition');
+  await actor.stop();
+  await t.rejects(first, { code: 'HOST_DRAINING' });
+});
+
 t.test('a full mailbox refuses', async (t) => {
   const actor = await Actor.start(door({ mailboxSize: 2 }), undefined);
   const results = await Promise.allSettled([1, 2, 3, 4, 5].map(() => actor.ask('close', {}, by())));
