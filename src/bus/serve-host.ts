@@ -12,6 +12,8 @@ import { type Bus, endpoint, type Responder, type ServiceEndpoint } from './type
 
 /** How often a host writes its directory entry again, in milliseconds; the entry lives three times as long and more. */
 const ANNOUNCE_MS = 4_000;
+/** Changes that follow one another this quickly are announced together, in milliseconds. */
+const SETTLE_MS = 200;
 /** Requests that one sandbox answers at the same time; most are programs that run. */
 const SANDBOX_IN_FLIGHT = 64;
 
@@ -57,12 +59,26 @@ export class SandboxSubjects {
   }
 }
 
+/** Tells the one that keeps the directory's entry that there is something new to say. */
+export class Changes {
+  #changed = new AbortController();
+
+  readonly mark = (): void => this.#changed.abort();
+
+  /** Resolves at the first mark since the last call, and after `limitMs` without one. */
+  async next(limitMs: number, clock: Clock, signal: AbortSignal): Promise<void> {
+    await clock.sleep(limitMs, AbortSignal.any([signal, this.#changed.signal])).catch(() => {});
+    this.#changed = new AbortController();
+  }
+}
+
 /** Serves the host's own commands and keeps its entry in the directory. */
 export async function serveHost(
   bus: Bus,
   host: Host,
   loops: LoopRegistry,
   ports: { clock: Clock; log: Logger },
+  changes: Changes,
 ): Promise<Responder> {
   const announce = async (): Promise<HostInfo> => {
     const info = await host.info();
@@ -109,7 +125,8 @@ export async function serveHost(
   const stopping = new AbortController();
   const announcing = (async () => {
     while (!stopping.signal.aborted) {
-      await ports.clock.sleep(ANNOUNCE_MS, stopping.signal).catch(() => {});
+      await changes.next(ANNOUNCE_MS, ports.clock, stopping.signal);
+      await ports.clock.sleep(SETTLE_MS, stopping.signal).catch(() => {});
       if (!stopping.signal.aborted) await announce();
     }
   })();

@@ -6,7 +6,7 @@ import { Lane } from '../actors/host/lane.ts';
 import { Templates } from '../actors/host/templates.ts';
 import { LoopRegistry } from '../actors/loop-registry/index.ts';
 import { GuestSessions } from '../actors/sandbox/guest-sessions.ts';
-import { SandboxSubjects, serveHost } from '../bus/serve-host.ts';
+import { Changes, SandboxSubjects, serveHost } from '../bus/serve-host.ts';
 import { serveLoopRegistry } from '../bus/serve-loop-registry.ts';
 import type { Bus } from '../bus/types.ts';
 import { cloneFile } from '../drivers/disk/files.ts';
@@ -95,6 +95,7 @@ export async function startHostPart(
     );
     parts.add(await serveLoopRegistry(bus, loops), (served) => served.close());
     const subjects = new SandboxSubjects(bus);
+    const changes = new Changes();
     const host = parts.add(
       await Host.start({
         hostId,
@@ -111,11 +112,12 @@ export async function startHostPart(
         output: subjects.output,
         appeared: subjects.appeared,
         vanished: subjects.vanished,
+        settled: changes.mark,
       }),
       (started) => started.stop(),
     );
     parts.add(subjects, (open) => open.close());
-    parts.add(await serveHost(bus, host, loops, { clock, log }), (served) => served.close());
+    parts.add(await serveHost(bus, host, loops, { clock, log }, changes), (served) => served.close());
     return { host, store: store.how, accelerator, close: () => parts.close() };
   } catch (error) {
     await parts.close().catch(() => {});

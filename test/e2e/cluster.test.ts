@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
+import { execa } from 'execa';
 import t from 'tap';
 import { http, newDataDir, removeDataDir, run, tracesLeft, type View } from '../support/dormouse.ts';
 import { startTestNats } from '../support/nats.ts';
@@ -72,6 +73,18 @@ const hostIds = await Promise.all(roles.slice(5).map((host) => host.says(/host: 
 const first = { url: edgeA ?? '', key: KEY };
 const second = { url: edgeB ?? '', key: KEY };
 
+/** Waits until the directory knows of so many sandboxes: the scheduler places the next one by it. */
+async function known(count: number): Promise<void> {
+  for (const end = Date.now() + 10_000; Date.now() < end; ) {
+    const { stdout } = await execa(process.execPath, [BIN, 'host', 'list', '--json'], {
+      env: { NATS_URL: nats.url },
+    });
+    const { hosts } = JSON.parse(stdout) as { hosts: Array<{ used: { sandboxes: number } }> };
+    if (hosts.reduce((sum, { used }) => sum + used.sandboxes, 0) >= count) return;
+  }
+  throw new Error(`the directory does not know of ${count} sandboxes`);
+}
+
 /** The running sandboxes in the list, when they are those that are wanted or after 5 s. */
 async function listed(wanted: string[]): Promise<string[]> {
   for (const end = Date.now() + 5_000; ; ) {
@@ -90,8 +103,7 @@ t.test('sandboxes are spread over both hosts, and each edge sees and commands al
     });
     t.equal(status, 201, JSON.stringify(body));
     made.push(body);
-    // The directory tells the load of a host a few seconds late: the next one is placed when it knows.
-    await new Promise((resolve) => setTimeout(resolve, 4500));
+    await known(n + 1);
   }
   t.same(
     [...new Set(made.map(({ host_id }) => host_id))].sort(),

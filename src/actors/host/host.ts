@@ -33,6 +33,8 @@ export interface HostOptions {
   output: ExecOutput;
   appeared(sandbox: Sandbox): void;
   vanished(sandbox: Sandbox): void;
+  /** What `info` says may have changed. */
+  settled(): void;
 }
 
 const ADOPT_LIMIT_MS = 120_000;
@@ -61,9 +63,19 @@ export class Host {
 
   /** Starts the host: adopts what an earlier agent left, and is `ready` on return. Throws what adopting threw. */
   static async start(options: HostOptions): Promise<Host> {
-    const { hostId, drivers, templates, kernel, ports, root, mailboxSize, sink, output, appeared, vanished } =
-      options;
-    const sandboxes = new Sandboxes({ root, drivers, ports, mailboxSize, sink, output, appeared, vanished });
+    const { hostId, drivers, templates, kernel, ports, root, mailboxSize } = options;
+    const { sink, output, appeared, vanished, settled } = options;
+    const sandboxes = new Sandboxes({
+      root,
+      drivers,
+      ports,
+      mailboxSize,
+      sink,
+      output,
+      appeared,
+      vanished,
+      settled,
+    });
     const warm = new WarmMaker({ templates, sandboxes, drivers, ports, hostId, kernel });
     const steps: Record<string, Step<HostContext, unknown>> = {
       adopt: {

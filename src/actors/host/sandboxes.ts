@@ -21,6 +21,8 @@ export interface SandboxesOptions {
   /** A sandbox that callers may speak to has come, or gone. Internal ones are not reported. */
   appeared(sandbox: Sandbox): void;
   vanished(sandbox: Sandbox): void;
+  /** A sandbox has come to rest: what the host uses may be another now. */
+  settled(): void;
 }
 
 /** How often in a minute an actor whose code fails is started again. */
@@ -135,7 +137,10 @@ export class Sandboxes {
       mailboxSize,
       output,
       ...(!internal && { sink }),
-      transitioned: (which) => which.actor.isDone && this.#background(this.#remove(which, internal)),
+      transitioned: (which) => {
+        if (which.actor.isDone) this.#background(this.#remove(which, internal));
+        if (which.actor.isDone || which.actor.hasTag('rest')) this.#options.settled();
+      },
       faulted: (which, error) => this.#background(this.#restart(which, error)),
     });
     this.#ready.set(id, sandbox);
