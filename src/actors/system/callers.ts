@@ -11,7 +11,7 @@ interface Caller {
  * the same id joins the first. A command is abandoned when every one of its callers has gone.
  */
 export class Callers {
-  readonly #waiting = new Map<string, { fingerprint: string; callers: Set<Caller> }>();
+  readonly #waiting = new Map<string, { fingerprint: string; callers: Set<Caller>; reason?: unknown }>();
   readonly #abandoned: (commandId: string) => void;
 
   /** @param abandoned called when the last caller of a command that is not answered yet goes away */
@@ -26,13 +26,21 @@ export class Callers {
 
   /** Waits for the command's answer. */
   wait(fingerprint: string, context: Pick<CommandContext, 'commandId' | 'signal'>): Promise<unknown> {
-    const entry = this.#waiting.get(context.commandId) ?? { fingerprint, callers: new Set() };
+    const entry = this.#waiting.get(context.commandId) ?? {
+      fingerprint,
+      callers: new Set(),
+      reason: undefined,
+    };
     this.#waiting.set(context.commandId, entry);
+    if (context.signal.aborted) entry.reason = context.signal.reason;
     return new Promise((resolve, reject) => {
       entry.callers.add({ signal: context.signal, resolve, reject });
       context.signal.addEventListener(
         'abort',
-        () => this.isAbandoned(context.commandId) && this.#abandoned(context.commandId),
+        () => {
+          entry.reason = context.signal.reason;
+          if (this.isAbandoned(context.commandId)) this.#abandoned(context.commandId);
+        },
         { once: true },
       );
     });
@@ -46,7 +54,7 @@ export class Callers {
 
   /** The reason for which the last caller went. */
   reason(commandId: string): unknown {
-    return [...(this.#waiting.get(commandId)?.callers ?? [])].at(-1)?.signal.reason;
+    return this.#waiting.get(commandId)?.reason;
   }
 
   /** Answers all callers of the command. */

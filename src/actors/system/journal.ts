@@ -42,6 +42,20 @@ export interface Journal {
   save(record: ActorRecord): Promise<void>;
 }
 
+/** What every record has. */
+const KEYS = [
+  'kind',
+  'id',
+  'seq',
+  'value',
+  'context',
+  'enteredAtMs',
+  'timers',
+  'ledger',
+  'outbox',
+  'replies',
+] as const satisfies ReadonlyArray<keyof ActorRecord>;
+
 /** The journal of one actor in a file. Its folder must exist. */
 export function fileJournal(file: string): Journal {
   return {
@@ -51,13 +65,16 @@ export function fileJournal(file: string): Journal {
         throw error;
       });
       if (text === undefined) return undefined;
-      const record = JSON.parse(text) as ActorRecord;
-      if (record.v !== 1)
+      const record = JSON.parse(text) as Partial<ActorRecord> | null;
+      if (record?.v !== 1)
         throw new DormouseError(
           'INTERNAL',
-          `The journal ${file} has version ${String(record.v)}; this Dormouse reads version 1. A newer Dormouse wrote it.`,
+          `The journal ${file} has version ${String(record?.v)}; this Dormouse reads version 1. A newer Dormouse wrote it.`,
         );
-      return record;
+      const missing = KEYS.filter((key) => record[key] === undefined);
+      if (missing.length > 0)
+        throw new DormouseError('INTERNAL', `The journal ${file} has no ${missing.join(', ')}.`);
+      return record as ActorRecord;
     },
     save: (record) => writeFileDurably(file, JSON.stringify(record), 0o600),
   };

@@ -14,6 +14,9 @@ export class KeptRecord<Context> {
   #current: ActorRecord<Context>;
   #retry: Timer | undefined;
   #closed = false;
+  #writing = false;
+  #publishedMeanwhile: unknown[] = [];
+  #lastWrite: Promise<unknown> = Promise.resolve();
 
   constructor(current: ActorRecord<Context>, journal: Journal, ports: ActorPorts) {
     this.#current = current;
@@ -32,24 +35,22 @@ export class KeptRecord<Context> {
    * ended: there is no way back) the record is kept in memory and written as soon as it can be. That is safe because steps
    * are idempotent: a successor that begins from the older record repeats them.
    */
-  async save(next: ActorRecord<Context>, strict: boolean): Promise<void> {
-    try {
-      await this.#journal.save(next);
-    } catch (error) {
-      if (strict) throw error;
-      this.#saveLater(error);
-    }
-    this.#current = next;
+  save(next: ActorRecord<Context>, strict: boolean): Promise<void> {
+    return this.#inTurn(() => this.#write(next, strict));
   }
 
   /** Takes a resource off the ledger. */
-  async release(kind: string): Promise<void> {
-    await this.save({ ...this.#current, ledger: forget(this.#current.ledger, [kind]) }, false);
+  release(kind: string): Promise<void> {
+    return this.#inTurn(() =>
+      this.#write({ ...this.#current, ledger: forget(this.#current.ledger, [kind]) }, false),
+    );
   }
 
   /** Drops an event that the stream has. Written with the next save: until then a successor would send it again, and the stream drops it. */
   published(event: unknown): void {
-    this.#current = { ...this.#current, outbox: this.#current.outbox.filter((waiting) => waiting !== event) };
+    // The record that is being written still names it.
+    if (this.#writing) this.#publishedMeanwhile.push(event);
+    this.#current = withoutEvents(this.#current, [event]);
   }
 
   /** A timer has fired. Written with what it causes. */
@@ -72,7 +73,34 @@ export class KeptRecord<Context> {
     );
     this.#retry?.cancel();
     this.#retry = this.#ports.clock.after(RETRY_MS, () => {
-      void this.#journal.save(this.#current).catch((again: unknown) => this.#saveLater(again));
+      void this.#inTurn(() => this.#write(this.#current, false));
     });
   }
+
+  /** One write after the other: of two at once, the older record could be the one that stays. */
+  #inTurn(write: () => Promise<void>): Promise<void> {
+    const result = this.#lastWrite.then(write);
+    this.#lastWrite = result.catch(() => {});
+    return result;
+  }
+
+  async #write(next: ActorRecord<Context>, strict: boolean): Promise<void> {
+    this.#writing = true;
+    try {
+      await this.#journal.save(next);
+    } catch (error) {
+      if (strict) throw error;
+      this.#saveLater(error);
+    } finally {
+      this.#writing = false;
+    }
+    this.#current = withoutEvents(next, this.#publishedMeanwhile.splice(0));
+  }
+}
+
+function withoutEvents<Context>(
+  record: ActorRecord<Context>,
+  events: readonly unknown[],
+): ActorRecord<Context> {
+  return { ...record, outbox: record.outbox.filter((waiting) => !events.includes(waiting)) };
 }

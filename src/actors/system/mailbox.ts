@@ -41,7 +41,13 @@ export class Mailbox {
 
   #enqueue<T>(handle: () => Promise<T>): Promise<T> {
     const result = new Promise<T>((resolve, reject) => {
-      this.#waiting.push(() => handle().then(resolve, reject));
+      this.#waiting.push(async () => {
+        try {
+          resolve(await handle());
+        } catch (error) {
+          reject(error);
+        }
+      });
     });
     this.#running ??= this.#drain();
     return result;

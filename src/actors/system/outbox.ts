@@ -47,6 +47,7 @@ export class Outbox<Event> {
   /** Resolves when every event was acknowledged; rejects with the signal's reason when it aborts first. */
   flushed(signal: AbortSignal): Promise<void> {
     if (this.#waiting.length === 0) return Promise.resolve();
+    if (signal.aborted) return Promise.reject(signal.reason);
     return new Promise((resolve, reject) => {
       this.#empty.push(resolve);
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
@@ -63,30 +64,28 @@ export class Outbox<Event> {
     if (this.#sending || this.#closed) return;
     this.#sending = true;
     this.#retry?.cancel();
-    void this.#send().finally(() => {
-      this.#sending = false;
+    void this.#send().then(() => {
       if (this.#waiting.length === 0) for (const resolve of this.#empty.splice(0)) resolve();
     });
   }
 
   async #send(): Promise<void> {
-    for (let event = this.#waiting[0]; event !== undefined && !this.#closed; event = this.#waiting[0]) {
-      try {
+    try {
+      for (let event = this.#waiting[0]; event !== undefined && !this.#closed; event = this.#waiting[0]) {
         await this.#sink.append(event);
-      } catch (error) {
-        this.#tries += 1;
-        const delayMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(this.#tries - 1, 10));
-        if (this.#tries === 1)
-          this.#log.warn(
-            { waiting: this.#waiting.length, err: messageOf(error) },
-            'events wait in the outbox',
-          );
-        if (!this.#closed) this.#retry = this.#clock.after(delayMs, () => this.#pump());
-        return;
+        this.#tries = 0;
+        this.#waiting.shift();
+        this.#acknowledged(event);
       }
-      this.#tries = 0;
-      this.#waiting.shift();
-      this.#acknowledged(event);
+    } catch (error) {
+      this.#tries += 1;
+      const delayMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(this.#tries - 1, 10));
+      if (this.#tries === 1)
+        this.#log.warn({ waiting: this.#waiting.length, err: messageOf(error) }, 'events wait in the outbox');
+      if (!this.#closed) this.#retry = this.#clock.after(delayMs, () => this.#pump());
+    } finally {
+      // In the same turn in which the loop found nothing more: an event that comes next must not think it still runs.
+      this.#sending = false;
     }
   }
 }
