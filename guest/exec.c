@@ -17,6 +17,7 @@
 enum { ARGUMENTS_MAX = 4096, ENVIRONMENT_MAX = 320, READ_BYTES = 64 * 1024 };
 
 struct exec execs[MAX_EXECS];
+int orphans[MAX_ORPHANS] = {[0 ... MAX_ORPHANS - 1] = -1};
 
 struct exec *exec_find(const char *id) {
     for (int i = 0; i < MAX_EXECS; i++)
@@ -119,17 +120,26 @@ struct child_failure {
     int error;
 };
 
+/* execve(2) answers ENOENT for a missing interpreter too. This stands for that case, which the program's file tells apart. */
+enum { NO_INTERPRETER = 10000 };
+
 static void give_up(int pipe, enum error_code code) {
     struct child_failure failure = {code, errno};
     if (write(pipe, &failure, sizeof failure) < 0) _exit(126);
     _exit(127);
 }
 
+static void try_program(const char *file, struct launch *l) {
+    execve(file, l->argv, l->environment);
+    if (errno != ENOENT) return;
+    errno = access(file, F_OK) ? ENOENT : NO_INTERPRETER;
+}
+
 /* execvp would take PATH from our own environment; this takes the program's. */
 static void execute(struct launch *l) {
     char **environment = l->environment;
     if (strchr(l->argv[0], '/')) {
-        execve(l->argv[0], l->argv, environment);
+        try_program(l->argv[0], l);
         return;
     }
     const char *path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -140,7 +150,7 @@ static void execute(struct launch *l) {
     for (const char *at = path; *at;) {
         int length = (int)strcspn(at, ":");
         snprintf(file, sizeof file, "%.*s/%s", length, at, l->argv[0]);
-        execve(file, l->argv, environment);
+        try_program(file, l);
         if (errno != ENOENT && errno != ENOTDIR) worst = errno;
         at += length;
         if (*at == ':') at++;
@@ -208,7 +218,8 @@ struct exec *exec_start(const char *id, struct reader *request, struct failure *
     /* Ends at once: the pipe is closed by the exec, or written to before. */
     bool failed = pid < 0 || read(pipes[3][0], &problem, sizeof problem) == (ssize_t)sizeof problem;
     if (failed) {
-        fail(f, problem.code, "%.100s: %s", problem.code == E_BAD_CWD ? l->cwd : l->argv[0], strerror(problem.error));
+        fail(f, problem.code, "%.100s: %s", problem.code == E_BAD_CWD ? l->cwd : l->argv[0],
+             problem.error == NO_INTERPRETER ? "the interpreter that it names does not exist" : strerror(problem.error));
         close_pipes(pipes);
         launch_free(l);
         return NULL;
@@ -231,38 +242,54 @@ struct exec *exec_start(const char *id, struct reader *request, struct failure *
     return e;
 }
 
-bool exec_stdin(struct exec *e, struct span bytes) {
-    if (e->stdin_fd < 0 || e->stdin_closed) return true;
-    if (e->stdin_size + bytes.size > FRAME_MAX_PAYLOAD) return false;
-    uint8_t *grown = realloc(e->stdin_bytes, e->stdin_size + bytes.size + 1);
-    if (!grown) return false;
-    memcpy(grown + e->stdin_size, bytes.bytes, bytes.size);
-    e->stdin_bytes = grown;
-    e->stdin_size += bytes.size;
+bool exec_wants_stdin(const struct exec *e) { return e->stdin_size < STDIN_PENDING; }
+
+bool exec_stdin(struct exec *e, uint64_t offset, struct span bytes) {
+    if (offset > e->stdin_received) return false;
+    uint64_t known = e->stdin_received - offset;
+    if (known >= bytes.size) return true;
+    bytes.bytes += known;
+    bytes.size -= (size_t)known;
+    if (e->stdin_ended) return false;
+    if (e->stdin_fd >= 0) {
+        uint8_t *grown = realloc(e->stdin_bytes, e->stdin_size + bytes.size);
+        if (!grown) return false;
+        memcpy(grown + e->stdin_size, bytes.bytes, bytes.size);
+        e->stdin_bytes = grown;
+        e->stdin_size += bytes.size;
+    }
+    /* Input for a program that reads no more is counted and thrown away. */
+    e->stdin_received += bytes.size;
     exec_pump_stdin(e);
     return true;
 }
 
 void exec_stdin_end(struct exec *e) {
-    e->stdin_closed = true;
+    e->stdin_ended = true;
     exec_pump_stdin(e);
 }
 
+static void close_stdin(struct exec *e) {
+    if (e->stdin_fd >= 0) close(e->stdin_fd);
+    e->stdin_fd = -1;
+    free(e->stdin_bytes);
+    e->stdin_bytes = NULL;
+    e->stdin_size = 0;
+}
+
 void exec_pump_stdin(struct exec *e) {
-    while (e->stdin_fd >= 0 && e->stdin_at < e->stdin_size) {
-        ssize_t written = write(e->stdin_fd, e->stdin_bytes + e->stdin_at, e->stdin_size - e->stdin_at);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0 && errno == EAGAIN) return;
-        if (written < 0) e->stdin_closed = true, e->stdin_at = e->stdin_size;
-        else e->stdin_at += (size_t)written;
+    size_t at = 0;
+    while (e->stdin_fd >= 0 && at < e->stdin_size) {
+        ssize_t written = write(e->stdin_fd, e->stdin_bytes + at, e->stdin_size - at);
+        if (written < 0 && errno == EAGAIN) break;
+        if (written < 0) close_stdin(e);
+        else at += (size_t)written;
     }
-    if (e->stdin_closed && e->stdin_fd >= 0) {
-        close(e->stdin_fd);
-        e->stdin_fd = -1;
-        free(e->stdin_bytes);
-        e->stdin_bytes = NULL;
-        e->stdin_size = e->stdin_at = 0;
+    if (at > 0 && e->stdin_size > 0) {
+        e->stdin_size -= at;
+        memmove(e->stdin_bytes, e->stdin_bytes + at, e->stdin_size);
     }
+    if (e->stdin_ended && e->stdin_size == 0) close_stdin(e);
 }
 
 /* Reads what is there. The first `limit` bytes are kept, all are counted, and the program is never held up. */
@@ -270,7 +297,6 @@ void exec_pump(struct stream *s) {
     static uint8_t bytes[READ_BYTES];
     for (int rounds = 0; s->fd >= 0 && rounds < 16; rounds++) {
         ssize_t size = read(s->fd, bytes, sizeof bytes);
-        if (size < 0 && errno == EINTR) continue;
         if (size < 0 && errno == EAGAIN) return;
         if (size <= 0) {
             close(s->fd);
@@ -302,6 +328,30 @@ void exec_kill(struct exec *e, int signal) {
     if (!e->ended) kill(-e->pid, signal);
 }
 
+/* Gives up a pipe that somebody still holds open. When there are too many, the one in its place is closed. */
+static void orphan(struct stream *s) {
+    static size_t next;
+    if (s->fd < 0) return;
+    size_t at = next;
+    for (size_t i = 0; i < MAX_ORPHANS; i++) {
+        if (orphans[(next + i) % MAX_ORPHANS] >= 0) continue;
+        at = (next + i) % MAX_ORPHANS;
+        break;
+    }
+    if (orphans[at] >= 0) close(orphans[at]);
+    orphans[at] = s->fd;
+    s->fd = -1;
+    next = (at + 1) % MAX_ORPHANS;
+}
+
+void orphan_drain(int *fd) {
+    static uint8_t bytes[READ_BYTES];
+    ssize_t size = read(*fd, bytes, sizeof bytes);
+    if (size > 0 || (size < 0 && errno == EAGAIN)) return;
+    close(*fd);
+    *fd = -1;
+}
+
 int exec_tick(void) {
     uint64_t now = now_ms(), next = UINT64_MAX;
     for (int i = 0; i < MAX_EXECS; i++) {
@@ -319,11 +369,9 @@ int exec_tick(void) {
             if (drained || now >= until) {
                 exec_pump(&e->out);
                 exec_pump(&e->err);
-                if (e->out.fd >= 0) close(e->out.fd), e->out.fd = -1;
-                if (e->err.fd >= 0) close(e->err.fd), e->err.fd = -1;
-                e->stdin_closed = true;
-                e->stdin_at = e->stdin_size;
-                exec_pump_stdin(e);
+                orphan(&e->out);
+                orphan(&e->err);
+                close_stdin(e);
                 e->reported = true;
             } else if (until < next) {
                 next = until;

@@ -1,4 +1,7 @@
-/* Files of the guest, read and written for the host. A file is replaced as a whole or not at all. */
+/*
+ * Files of the guest, read and written for the host. A file is replaced as a whole or not at all. The serving thread waits
+ * for the disk, at most for FRAME_CHUNK bytes at a time: a regular file cannot be polled.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,14 +18,16 @@ static bool path_of(struct span s, char *out, size_t size, struct failure *f) {
     return true;
 }
 
-int file_open_read(struct span path, struct failure *f) {
+int file_open_read(struct span path, uint64_t limit, struct failure *f) {
     char name[4096];
     if (!path_of(path, name, sizeof name, f)) return -1;
     /* O_NONBLOCK: a pipe that nobody writes to must not stop PID 1. */
     int file = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat s;
-    if (file >= 0 && !fstat(file, &s) && S_ISREG(s.st_mode)) return file;
-    fail(f, E_FILE, "%s: %s", name, file < 0 ? strerror(errno) : "not a regular file");
+    if (file < 0 || fstat(file, &s)) fail(f, E_FILE, "%s: %s", name, strerror(errno));
+    else if (!S_ISREG(s.st_mode)) fail(f, E_FILE, "%s: not a regular file", name);
+    else if ((uint64_t)s.st_size > limit) fail(f, E_TOO_LARGE, "%.100s has %llu bytes, the limit is %llu", name, (unsigned long long)s.st_size, (unsigned long long)limit);
+    else return file;
     if (file >= 0) close(file);
     return -1;
 }
@@ -32,7 +37,8 @@ bool file_write_begin(struct reader *request, struct writing *w, struct failure 
     mode_t mode = read_u32(request) & 07777;
     if (!reader_done(request)) return fail(f, E_MALFORMED, "the request is not whole");
     if (!path_of(path, w->path, sizeof w->path, f)) return false;
-    snprintf(w->temporary, sizeof w->temporary, "%s.dormouse-%x", w->path, (unsigned)now_ms());
+    static unsigned number;
+    snprintf(w->temporary, sizeof w->temporary, "%s.dormouse-%x-%x", w->path, (unsigned)now_ms(), number++);
     w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
     if (w->fd < 0) return fail(f, E_FILE, "%s: %s", w->path, strerror(errno));
     fchmod(w->fd, mode);

@@ -30,9 +30,10 @@ int main(int argc, char **argv) {
             if (size >= FRAME_HEADER_BYTES && next() % 2) frame_header(bytes, (uint8_t)next(), next() % (size + 16));
             struct frame f;
             size_t used = 0;
-            enum frame_result result = frame_parse(bytes, size, &f, &used);
+            size_t limit = next() % 2 ? FRAME_MAX_PAYLOAD : HELLO_MAX_PAYLOAD;
+            enum frame_result result = frame_parse(bytes, size, limit, &f, &used);
             if (result == FRAME_WHOLE) {
-                if (used > size || f.size + FRAME_HEADER_BYTES != used) abort();
+                if (used > size || f.size > limit || f.size + FRAME_HEADER_BYTES != used) abort();
                 struct reader r = {f.payload, f.size, false};
                 uint64_t sum = 0;
                 while (!reader_done(&r) && !r.bad) {

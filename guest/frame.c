@@ -1,10 +1,10 @@
 #include "frame.h"
 
-enum frame_result frame_parse(const uint8_t *bytes, size_t size, struct frame *out, size_t *used) {
+enum frame_result frame_parse(const uint8_t *bytes, size_t size, size_t max_payload, struct frame *out, size_t *used) {
     if (size < FRAME_HEADER_BYTES) return FRAME_PARTIAL;
     struct reader r = {bytes, size, false};
     size_t payload = read_u32(&r);
-    if (payload > FRAME_MAX_PAYLOAD) return FRAME_BAD;
+    if (payload > max_payload) return FRAME_BAD;
     out->type = read_u8(&r);
     if (r.left < payload) return FRAME_PARTIAL;
     out->payload = r.at;

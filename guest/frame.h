@@ -10,10 +10,13 @@ enum {
     PROTOCOL_VERSION = 1,
     TOKEN_BYTES = 32,
     FRAME_HEADER_BYTES = 5,
-    /* Largest payload of a frame that comes in. A request to run a program is the largest. */
+    /* Largest payload of a request: that of one to run a program. */
     FRAME_MAX_PAYLOAD = 4 * 1024 * 1024,
-    /* Bytes of data in one frame that goes out. */
+    /* Most bytes of data in one frame, either way; an offset may stand before them. */
     FRAME_CHUNK = 64 * 1024,
+    DATA_MAX_PAYLOAD = 8 + FRAME_CHUNK,
+    /* Largest payload from a peer that has not shown the token. A hello has 37 bytes. */
+    HELLO_MAX_PAYLOAD = 64,
 };
 
 enum frame_type {
@@ -47,12 +50,14 @@ enum error_code {
     E_UNKNOWN = 3,
     E_BUSY = 4,
     E_INTERNAL = 5,
+    E_NOT_A_GUEST = 6,
     E_NOT_FOUND = 10,
     E_NOT_EXECUTABLE = 11,
     E_BAD_CWD = 12,
     E_UNKNOWN_USER = 13,
     E_NO_SUCH_EXEC = 14,
     E_FILE = 20,
+    E_TOO_LARGE = 21,
 };
 
 /* A frame inside a buffer. */
@@ -64,8 +69,11 @@ struct frame {
 
 enum frame_result { FRAME_WHOLE, FRAME_PARTIAL, FRAME_BAD };
 
-/* Finds the frame at the start of `bytes`. FRAME_WHOLE: `*used` bytes are it. FRAME_BAD: it can never become one. */
-enum frame_result frame_parse(const uint8_t *bytes, size_t size, struct frame *out, size_t *used);
+/*
+ * Finds the frame at the start of `bytes`. FRAME_WHOLE: `*used` bytes are it. FRAME_BAD: its payload is larger than
+ * `max_payload` bytes.
+ */
+enum frame_result frame_parse(const uint8_t *bytes, size_t size, size_t max_payload, struct frame *out, size_t *used);
 
 /* Writes the five bytes before a payload of `size` bytes. */
 void frame_header(uint8_t out[FRAME_HEADER_BYTES], uint8_t type, size_t size);

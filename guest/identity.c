@@ -48,7 +48,9 @@ static bool add_entropy(struct span bytes, struct failure *f) {
 static void replace_file(const char *path, struct span text) {
     char temporary[64];
     snprintf(temporary, sizeof temporary, "%s.dormouse", path);
-    int file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    /* A new file: one that is there already might be a pipe, which would stop PID 1. */
+    unlink(temporary);
+    int file = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (file < 0) return;
     bool ok = write(file, text.bytes, text.size) == (ssize_t)text.size && write(file, "\n", 1) == 1;
     close(file);
@@ -56,6 +58,7 @@ static void replace_file(const char *path, struct span text) {
 }
 
 bool take_identity(const struct identity *identity, struct failure *f) {
+    if (!in_guest()) return fail(f, E_NOT_A_GUEST, "not in a guest");
     if (!add_entropy(identity->entropy, f)) return false;
     struct timespec t = {.tv_sec = (time_t)(identity->time_ns / 1000000000), .tv_nsec = (long)(identity->time_ns % 1000000000)};
     if (clock_settime(CLOCK_REALTIME, &t)) return fail(f, E_INTERNAL, "the clock cannot be set: %s", strerror(errno));
@@ -68,6 +71,7 @@ bool take_identity(const struct identity *identity, struct failure *f) {
 }
 
 void set_mac(const uint8_t mac[MAC_BYTES]) {
+    if (!in_guest()) return;
     int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     struct ifreq r = {.ifr_name = "eth0"};
     if (!ioctl(s, SIOCGIFHWADDR, &r) && memcmp(r.ifr_hwaddr.sa_data, mac, MAC_BYTES)) {

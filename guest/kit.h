@@ -22,6 +22,9 @@ enum {
     KEEP_ENDED_MS = 5 * 60 * 1000,
     /* A background process may hold the pipes of a program that has ended; its output is waited for this long. */
     PIPE_GRACE_MS = 100,
+    /* The program's input is taken from the host while less than this waits for it. */
+    STDIN_PENDING = 256 * 1024,
+    MAX_ORPHANS = 256,
 };
 
 /* An error for the host: a code of the protocol and a text for a person. */
@@ -36,6 +39,8 @@ uint64_t now_ms(void);
 
 /* boot.c: from the initramfs to the sandbox's own root. Ends the machine when that is impossible. */
 void boot(uint8_t token[TOKEN_BYTES]);
+/* True when boot() made this machine ours. Clock, host name, disk, network and power are touched in no other case. */
+bool in_guest(void);
 bool grow_root(struct failure *f);
 void power_off(void) __attribute__((noreturn));
 
@@ -73,16 +78,22 @@ struct exec {
     uint64_t started_ms, deadline_ms, ended_ms;
     struct stream out, err;
     int stdin_fd;
+    /* Input that the program has not taken yet. */
     uint8_t *stdin_bytes;
-    size_t stdin_size, stdin_at;
-    bool stdin_closed;
+    size_t stdin_size;
+    /* How much of the input has come from the host, and whether that is all of it. */
+    uint64_t stdin_received;
+    bool stdin_ended;
     /* Connections that watch it; it is not forgotten while there is one. */
     int watchers;
 };
 extern struct exec execs[MAX_EXECS];
 struct exec *exec_find(const char *id);
 struct exec *exec_start(const char *id, struct reader *request, struct failure *f);
-bool exec_stdin(struct exec *e, struct span bytes);
+/* True when the program has little input waiting; more is only taken from the host then. */
+bool exec_wants_stdin(const struct exec *e);
+/* Takes the part of the input that starts at `offset`; what came before is passed over. False when bytes would be missing. */
+bool exec_stdin(struct exec *e, uint64_t offset, struct span bytes);
 void exec_stdin_end(struct exec *e);
 void exec_pump_stdin(struct exec *e);
 void exec_pump(struct stream *s);
@@ -90,9 +101,16 @@ void exec_reaped(pid_t pid, int status);
 void exec_kill(struct exec *e, int signal);
 /* Kills what is over time and settles what has ended. Returns when it wants to be called again, in ms from now, or -1. */
 int exec_tick(void);
+/*
+ * Pipes of programs that have ended, held open by what they left behind: read and thrown away until they are closed, so
+ * that a background process is neither held up nor killed by SIGPIPE. -1: a free place.
+ */
+extern int orphans[MAX_ORPHANS];
+void orphan_drain(int *fd);
 
 /* files.c */
-int file_open_read(struct span path, struct failure *f);
+/* Opens a regular file that is not larger than `limit` bytes. -1 when it is not so. */
+int file_open_read(struct span path, uint64_t limit, struct failure *f);
 struct writing {
     int fd;
     char path[4096], temporary[4160];
@@ -104,6 +122,6 @@ void file_write_abort(struct writing *w);
 
 /* server.c: serves until the machine ends. */
 int listen_on(const char *address, int port, int *bound_port);
-void serve(int listener, const uint8_t token[TOKEN_BYTES], bool is_init) __attribute__((noreturn));
+void serve(int listener, const uint8_t token[TOKEN_BYTES]) __attribute__((noreturn));
 
 #endif

@@ -40,15 +40,16 @@ static bool parse_token(const char *hex, uint8_t token[TOKEN_BYTES]) {
 int main(int argc, char **argv) {
     uint8_t token[TOKEN_BYTES] = {0};
     int port = 0;
-    if (getpid() == 1) {
-        boot(token);
-        serve(listen_on("0.0.0.0", KIT_PORT, &port), token, true);
-    }
+    /* First, so that it never boots what is a container and no machine. */
     if (argc == 4 && !strcmp(argv[1], "serve") && parse_token(argv[3], token)) {
         int listener = listen_on("127.0.0.1", atoi(argv[2]), &port);
         printf("%d\n", port);
         fflush(stdout);
-        serve(listener, token, false);
+        serve(listener, token);
+    }
+    if (getpid() == 1) {
+        boot(token);
+        serve(listen_on("0.0.0.0", KIT_PORT, &port), token);
     }
     fprintf(stderr, "usage: kit serve PORT TOKEN\nServes the guest protocol on loopback, for tests. Port 0: any, printed.\n");
     return 2;

@@ -22,23 +22,33 @@
 enum {
     READ_BYTES = 64 * 1024,
     /* A connection that has not shown its token by then is closed. */
-    HELLO_LIMIT_MS = 5000,
+    HELLO_LIMIT_MS = 1000,
+    /* The host closes once it has the answer; it is waited for this long. */
+    LINGER_MS = 1000,
     OUT_MAX = FRAME_HEADER_BYTES + 8 + FRAME_CHUNK,
+    /* An error may follow a piece of output that has not left yet. */
+    ERROR_MAX = FRAME_HEADER_BYTES + 2 + sizeof(((struct failure *)0)->text),
+    /* Most input that is held for all connections together. */
+    INPUT_TOTAL_MAX = 16 * 1024 * 1024,
+    /* Frames that one connection may send before the others get their turn. */
+    FRAMES_IN_A_ROW = 8,
+    ACCEPTS_IN_A_ROW = 16,
 };
 
-enum phase { P_FREE, P_HELLO, P_REQUEST, P_EXEC, P_READING, P_WRITING, P_CLOSING };
+/* P_CLOSING: the answer is on its way out. P_LINGERING: it has left, and the host is to close. */
+enum phase { P_FREE, P_HELLO, P_REQUEST, P_EXEC, P_READING, P_WRITING, P_CLOSING, P_LINGERING };
 
 struct connection {
     enum phase phase;
     int fd;
+    /* When the phase P_HELLO or P_LINGERING began. */
     uint64_t since_ms;
     uint8_t *in;
     size_t in_size, in_room;
-    uint8_t out[OUT_MAX];
+    uint8_t out[OUT_MAX + ERROR_MAX];
     size_t out_size, out_at;
     struct exec *exec;
     size_t sent_out, sent_err;
-    bool exit_sent, stdin_ended;
     int file;
     uint64_t file_left;
     struct writing writing;
@@ -48,6 +58,7 @@ struct connection {
 
 static struct connection connections[MAX_CONNECTIONS];
 static uint8_t current_token[TOKEN_BYTES];
+static size_t input_total;
 
 int listen_on(const char *address, int port, int *bound_port) {
     int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), yes = 1;
@@ -63,16 +74,30 @@ int listen_on(const char *address, int port, int *bound_port) {
     return s;
 }
 
-static void drop(struct connection *c) {
-    close(c->fd);
-    free(c->in);
+/* Ends what a request holds, before the answer: a watched program, a file. Its answer is not touched. */
+static void let_go(struct connection *c) {
     if (c->file >= 0) close(c->file);
-    if (c->phase == P_WRITING) file_write_abort(&c->writing);
+    c->file = -1;
+    file_write_abort(&c->writing);
     if (c->exec) c->exec->watchers--;
-    *c = (struct connection){.fd = -1, .file = -1, .writing = {.fd = -1}};
+    c->exec = NULL;
 }
 
-/* Puts a frame into the output. Its payload is `a` and then `b`. There is room: a frame is only made when the last is out. */
+static void input_free(struct connection *c) {
+    input_total -= c->in_room;
+    free(c->in);
+    c->in = NULL;
+    c->in_size = c->in_room = 0;
+}
+
+static void drop(struct connection *c) {
+    close(c->fd);
+    let_go(c);
+    input_free(c);
+    c->phase = P_FREE;
+}
+
+/* Puts a frame into the output. Its payload is `a` and then `b`. There is room: a piece of data is only made when the last is out. */
 static void put_frame(struct connection *c, uint8_t type, const void *a, size_t a_size, const void *b, size_t b_size) {
     uint8_t *at = c->out + c->out_size;
     frame_header(at, type, a_size + b_size);
@@ -83,7 +108,7 @@ static void put_frame(struct connection *c, uint8_t type, const void *a, size_t 
 
 static void answer_error(struct connection *c, const struct failure *f) {
     uint8_t code[2] = {(uint8_t)f->code, (uint8_t)(f->code >> 8)};
-    c->out_size = c->out_at = 0;
+    if (c->out_at == c->out_size) c->out_size = c->out_at = 0;
     put_frame(c, FT_ERROR, code, sizeof code, f->text, strlen(f->text));
     c->phase = P_CLOSING;
 }
@@ -128,17 +153,18 @@ static void take_exec(struct connection *c, struct reader *r) {
         return;
     }
     struct exec *e = exec_find(id);
-    if (e) c->stdin_ended = true; /* It had its input from the connection that started it. */
-    else e = exec_start(id, r, &f);
+    if (!e) e = exec_start(id, r, &f);
     if (!e) {
         answer_error(c, &f);
         return;
     }
     c->exec = e;
     e->watchers++;
-    uint8_t pid[4];
-    put_u32(pid, (uint32_t)e->pid);
-    put_frame(c, FT_STARTED, pid, sizeof pid, NULL, 0);
+    uint8_t p[13];
+    put_u32(p, (uint32_t)e->pid);
+    put_u64(p + 4, e->stdin_received);
+    p[12] = e->stdin_ended;
+    put_frame(c, FT_STARTED, p, sizeof p, NULL, 0);
     c->phase = P_EXEC;
 }
 
@@ -153,7 +179,7 @@ static void take_identify(struct connection *c, struct frame frame) {
     } else {
         memcpy(current_token, identity.next_token.bytes, TOKEN_BYTES);
         memcpy(c->mac, identity.mac.bytes, sizeof c->mac);
-        /* After the answer has left: its packets carry the address that the host knows. */
+        /* When the host has the answer, whose packets must carry the address that it knows. */
         c->change_mac = true;
         answer_ok(c);
     }
@@ -194,7 +220,7 @@ static void take_request(struct connection *c, struct frame frame) {
         struct span path = read_string(&r);
         c->file_left = read_u32(&r);
         if (!reader_done(&r)) fail(&f, E_MALFORMED, "the request is not whole");
-        else if ((c->file = file_open_read(path, &f)) >= 0) {
+        else if ((c->file = file_open_read(path, c->file_left, &f)) >= 0) {
             c->phase = P_READING;
             return;
         }
@@ -206,8 +232,13 @@ static void take_request(struct connection *c, struct frame frame) {
         else answer_error(c, &f);
         return;
     case FT_POWEROFF:
-        c->power_off = true;
-        answer_ok(c);
+        if (in_guest()) {
+            c->power_off = true;
+            answer_ok(c);
+        } else {
+            fail(&f, E_NOT_A_GUEST, "not in a guest");
+            answer_error(c, &f);
+        }
         return;
     default:
         fail(&f, E_UNKNOWN, "there is no request 0x%02x", frame.type);
@@ -216,7 +247,7 @@ static void take_request(struct connection *c, struct frame frame) {
 }
 
 static void take_frame(struct connection *c, struct frame frame) {
-    struct span bytes = {frame.payload, frame.size};
+    struct reader r = {frame.payload, frame.size, false};
     struct failure f = {E_MALFORMED, "this frame does not belong here"};
     switch (c->phase) {
     case P_HELLO:
@@ -225,55 +256,95 @@ static void take_frame(struct connection *c, struct frame frame) {
     case P_REQUEST:
         take_request(c, frame);
         return;
-    case P_EXEC:
-        if (frame.type == FT_STDIN && (c->stdin_ended || exec_stdin(c->exec, bytes))) return;
-        if (frame.type == FT_STDIN_END) {
-            if (!c->stdin_ended) exec_stdin_end(c->exec);
-            c->stdin_ended = true;
+    case P_EXEC: {
+        uint64_t offset = frame.type == FT_STDIN ? read_u64(&r) : 0;
+        if (frame.type == FT_STDIN && !r.bad && exec_stdin(c->exec, offset, (struct span){r.at, r.left})) return;
+        if (frame.type == FT_STDIN_END && reader_done(&r)) {
+            exec_stdin_end(c->exec);
             return;
         }
         answer_error(c, &f);
         return;
+    }
     case P_WRITING:
-        if (frame.type == FT_DATA && file_write_more(&c->writing, bytes, &f)) return;
+        if (frame.type == FT_DATA && file_write_more(&c->writing, (struct span){frame.payload, frame.size}, &f)) return;
         if (frame.type == FT_DATA_END && file_write_end(&c->writing, &f)) {
             answer_ok(c);
             return;
         }
-        file_write_abort(&c->writing);
         answer_error(c, &f);
         return;
     default:
-        return; /* What comes after the end is not read. */
+        return;
     }
 }
 
-/* Reads what has come and deals with the frames that are whole. False when the connection is over. */
-static bool pump_in(struct connection *c) {
-    if (c->in_room - c->in_size < READ_BYTES) {
-        size_t room = c->in_size + READ_BYTES;
-        uint8_t *grown = realloc(c->in, room);
-        if (!grown) return false;
-        c->in = grown;
-        c->in_room = room;
-    }
-    ssize_t size = recv(c->fd, c->in + c->in_size, c->in_room - c->in_size, 0);
-    if (size < 0) return errno == EAGAIN || errno == EINTR;
-    if (size == 0) return false;
-    c->in_size += (size_t)size;
+/* Largest payload that may come next. Who has not shown the token gets little of our memory. */
+static size_t payload_limit(const struct connection *c) {
+    if (c->phase == P_HELLO) return HELLO_MAX_PAYLOAD;
+    return c->phase == P_REQUEST ? FRAME_MAX_PAYLOAD : DATA_MAX_PAYLOAD;
+}
+
+/* True while frames of the connection are dealt with. A program that does not take its input holds up who sends it. */
+static bool takes_frames(const struct connection *c) {
+    if (c->phase == P_EXEC) return exec_wants_stdin(c->exec);
+    return c->phase < P_EXEC || c->phase == P_WRITING;
+}
+
+/* Makes room for more input: at first for a hello, then as much as the frame that is coming in needs, a bit at a time. */
+static bool make_room(struct connection *c) {
+    if (c->in_size < c->in_room) return true;
+    size_t room = FRAME_HEADER_BYTES + HELLO_MAX_PAYLOAD, most = FRAME_HEADER_BYTES + payload_limit(c);
+    if (c->phase != P_HELLO) room = 2 * c->in_room > READ_BYTES ? 2 * c->in_room : READ_BYTES;
+    if (room > most && most > c->in_size) room = most;
+    if (input_total - c->in_room + room > INPUT_TOTAL_MAX) return false;
+    uint8_t *grown = realloc(c->in, room);
+    if (!grown) return false;
+    input_total += room - c->in_room;
+    c->in = grown;
+    c->in_room = room;
+    return true;
+}
+
+/* Deals with the frames that are whole. False when the connection is over. */
+static bool take_frames(struct connection *c) {
     size_t used = 0, at = 0;
     struct frame frame;
-    while (c->phase != P_CLOSING) {
-        enum frame_result result = frame_parse(c->in + at, c->in_size - at, &frame, &used);
+    while (takes_frames(c)) {
+        enum frame_result result = frame_parse(c->in + at, c->in_size - at, payload_limit(c), &frame, &used);
         if (result == FRAME_PARTIAL) break;
         if (result == FRAME_BAD) return false;
         take_frame(c, frame);
         at += used;
     }
-    memmove(c->in, c->in + at, c->in_size - at);
-    c->in_size -= at;
-    if (c->phase == P_CLOSING) c->in_size = 0;
+    if (c->phase == P_CLOSING || at == c->in_size) {
+        input_free(c);
+    } else if (at > 0) {
+        memmove(c->in, c->in + at, c->in_size - at);
+        c->in_size -= at;
+    }
     return true;
+}
+
+/* Reads what has come and deals with it. False when the connection is over. */
+static bool pump_in(struct connection *c) {
+    if (c->phase == P_CLOSING || c->phase == P_LINGERING) {
+        static uint8_t ignored[READ_BYTES];
+        ssize_t size = recv(c->fd, ignored, sizeof ignored, 0);
+        return size > 0 || (size < 0 && errno == EAGAIN);
+    }
+    if (!make_room(c)) {
+        struct failure f;
+        fail(&f, E_BUSY, "the requests that are coming in are too large together");
+        answer_error(c, &f);
+        input_free(c);
+        return true;
+    }
+    ssize_t size = recv(c->fd, c->in + c->in_size, c->in_room - c->in_size, 0);
+    if (size < 0) return errno == EAGAIN;
+    if (size == 0) return false;
+    c->in_size += (size_t)size;
+    return take_frames(c);
 }
 
 /* Sends the next piece of a stream. False when there is none. */
@@ -298,15 +369,22 @@ static void put_exit(struct connection *c) {
     put_u64(p + 11, e->out.total);
     put_u64(p + 19, e->err.total);
     put_frame(c, FT_EXIT, p, sizeof p, NULL, 0);
-    c->exit_sent = true;
     c->phase = P_CLOSING;
 }
 
 static void put_file(struct connection *c) {
     static uint8_t bytes[FRAME_CHUNK];
-    size_t wanted = c->file_left < sizeof bytes ? c->file_left : sizeof bytes;
-    ssize_t size = wanted ? read(c->file, bytes, wanted) : 0;
-    if (size > 0) {
+    /* One byte beyond the limit is asked for: a file can grow, and those of /proc have no size. */
+    size_t wanted = c->file_left < sizeof bytes ? c->file_left + 1 : sizeof bytes;
+    ssize_t size = read(c->file, bytes, wanted);
+    struct failure f;
+    if (size < 0) {
+        fail(&f, E_FILE, "the file cannot be read: %s", strerror(errno));
+        answer_error(c, &f);
+    } else if ((uint64_t)size > c->file_left) {
+        fail(&f, E_TOO_LARGE, "the file is larger than the limit");
+        answer_error(c, &f);
+    } else if (size > 0) {
         c->file_left -= (uint64_t)size;
         put_frame(c, FT_DATA, bytes, (size_t)size, NULL, 0);
     } else {
@@ -325,47 +403,75 @@ static void refill(struct connection *c) {
     if (e->reported) put_exit(c);
 }
 
-/* False when the connection is over. */
+/*
+ * Sends the answer. After its end the host is waited for: a socket that is closed with bytes unread is reset, and a reset
+ * can overtake the answer. False when the connection is over.
+ */
 static bool pump_out(struct connection *c) {
-    for (;;) {
+    for (int frames = 0; c->phase != P_LINGERING && frames < FRAMES_IN_A_ROW;) {
         if (c->out_at == c->out_size) {
-            if (c->phase == P_CLOSING) return false;
+            if (c->phase == P_CLOSING) {
+                let_go(c);
+                shutdown(c->fd, SHUT_WR);
+                c->phase = P_LINGERING;
+                c->since_ms = now_ms();
+                return true;
+            }
             refill(c);
+            frames++;
             if (c->out_size == 0) return true;
         }
         ssize_t size = send(c->fd, c->out + c->out_at, c->out_size - c->out_at, MSG_NOSIGNAL);
-        if (size < 0) return errno == EAGAIN || errno == EINTR;
+        if (size < 0) return errno == EAGAIN;
         c->out_at += (size_t)size;
     }
+    return true;
 }
 
 static void over(struct connection *c) {
-    bool change = c->change_mac, off = c->power_off && c->phase == P_CLOSING;
+    bool change = c->change_mac, off = c->power_off;
     uint8_t mac[6];
     memcpy(mac, c->mac, sizeof mac);
-    shutdown(c->fd, SHUT_WR);
     drop(c);
     if (change) set_mac(mac);
     if (off) power_off();
 }
 
-static void take_connection(int listener) {
-    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), yes = 1;
-    if (fd < 0) return;
+/* A free place: an empty one, else that of the stranger who has said nothing for the longest time. */
+static struct connection *place(void) {
+    struct connection *oldest = NULL;
     for (int i = 0; i < MAX_CONNECTIONS; i++) {
         struct connection *c = &connections[i];
-        if (c->phase != P_FREE) continue;
-        *c = (struct connection){.phase = P_HELLO, .fd = fd, .since_ms = now_ms(), .file = -1, .writing = {.fd = -1}};
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-        return;
+        if (c->phase == P_FREE) return c;
+        if (c->phase == P_HELLO && (!oldest || c->since_ms < oldest->since_ms)) oldest = c;
     }
-    close(fd);
+    if (oldest) drop(oldest);
+    return oldest;
+}
+
+static void take_connections(int listener) {
+    int fd, yes = 1;
+    for (int i = 0; i < ACCEPTS_IN_A_ROW && (fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0; i++) {
+        struct connection *c = place();
+        if (!c) {
+            close(fd);
+            continue;
+        }
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+        /* Not its output, which is large and only read where it was written. */
+        memset(c, 0, offsetof(struct connection, out));
+        memset((uint8_t *)c + offsetof(struct connection, out_size), 0, sizeof *c - offsetof(struct connection, out_size));
+        c->phase = P_HELLO;
+        c->fd = fd;
+        c->since_ms = now_ms();
+        c->file = c->writing.fd = -1;
+    }
 }
 
 static void reap(int signals) {
     struct signalfd_siginfo info;
     while (read(signals, &info, sizeof info) == (ssize_t)sizeof info) {
-        if (info.ssi_signo == SIGTERM && getpid() != 1) exit(0);
+        if (info.ssi_signo == SIGTERM && !in_guest()) exit(0);
     }
     int status;
     pid_t pid;
@@ -375,61 +481,100 @@ static void reap(int signals) {
 static short wants(struct connection *c) {
     bool more = c->out_at < c->out_size || c->phase == P_READING || c->phase == P_CLOSING ||
                 (c->phase == P_EXEC && (c->sent_out < c->exec->out.kept || c->sent_err < c->exec->err.kept || c->exec->reported));
-    return (short)((c->phase == P_CLOSING ? 0 : POLLIN) | (more ? POLLOUT : 0));
+    bool in = takes_frames(c) || c->phase == P_CLOSING || c->phase == P_LINGERING;
+    return (short)((in ? POLLIN : 0) | (more ? POLLOUT : 0));
 }
 
-void serve(int listener, const uint8_t token[TOKEN_BYTES], bool is_init) {
+/* Ms until the connection has waited too long, or -1 when it may wait. */
+static int time_left(const struct connection *c, uint64_t now) {
+    if (c->phase != P_HELLO && c->phase != P_LINGERING) return -1;
+    uint64_t end = c->since_ms + (c->phase == P_HELLO ? HELLO_LIMIT_MS : LINGER_MS);
+    return end > now ? (int)(end - now) : 0;
+}
+
+static int earlier(int a, int b) {
+    if (a < 0) return b;
+    return b < 0 || a < b ? a : b;
+}
+
+/* Who is asked for by each entry of the poll set. */
+struct source {
+    enum { S_OTHER, S_CONNECTION, S_OUTPUT, S_STDIN, S_ORPHAN } kind;
+    struct connection *connection;
+    struct exec *exec;
+    struct stream *stream;
+    int *orphan;
+};
+
+enum { SOURCES_MAX = 2 + MAX_CONNECTIONS + 3 * MAX_EXECS + MAX_ORPHANS };
+static struct pollfd set[SOURCES_MAX];
+static struct source sources[SOURCES_MAX];
+static nfds_t source_count;
+
+static void watch(int fd, short events, struct source source) {
+    set[source_count] = (struct pollfd){.fd = fd, .events = events};
+    sources[source_count++] = source;
+}
+
+/* Builds the poll set anew. The listener is its first entry and the signals its second. Returns the next deadline in ms, or -1. */
+static int watch_all(int listener, int signals) {
+    int wait_ms = -1;
+    uint64_t now = now_ms();
+    source_count = 0;
+    watch(listener, POLLIN, (struct source){0});
+    watch(signals, POLLIN, (struct source){0});
+    for (int i = 0; i < MAX_EXECS; i++) {
+        struct exec *e = &execs[i];
+        if (!e->used) continue;
+        if (e->out.fd >= 0) watch(e->out.fd, POLLIN, (struct source){.kind = S_OUTPUT, .stream = &e->out});
+        if (e->err.fd >= 0) watch(e->err.fd, POLLIN, (struct source){.kind = S_OUTPUT, .stream = &e->err});
+        if (e->stdin_fd >= 0 && e->stdin_size > 0) watch(e->stdin_fd, POLLOUT, (struct source){.kind = S_STDIN, .exec = e});
+    }
+    for (int i = 0; i < MAX_ORPHANS; i++)
+        if (orphans[i] >= 0) watch(orphans[i], POLLIN, (struct source){.kind = S_ORPHAN, .orphan = &orphans[i]});
+    for (int i = 0; i < MAX_CONNECTIONS; i++) {
+        struct connection *c = &connections[i];
+        if (c->phase == P_FREE) continue;
+        wait_ms = earlier(wait_ms, time_left(c, now));
+        watch(c->fd, wants(c), (struct source){.kind = S_CONNECTION, .connection = c});
+    }
+    return wait_ms;
+}
+
+static void serve_connection(struct connection *c, short events) {
+    bool alive = true;
+    if (events & (POLLIN | POLLHUP | POLLERR)) alive = pump_in(c);
+    /* Frames that waited until the program took its input. */
+    else if (c->in_size > 0 && takes_frames(c)) alive = take_frames(c);
+    if (alive) alive = pump_out(c) && time_left(c, now_ms()) != 0;
+    if (!alive) over(c);
+}
+
+void serve(int listener, const uint8_t token[TOKEN_BYTES]) {
     memcpy(current_token, token, TOKEN_BYTES);
     signal(SIGPIPE, SIG_IGN);
     sigset_t mask;
     sigemptyset(&mask);
     sigaddset(&mask, SIGCHLD);
     sigaddset(&mask, SIGTERM);
-    if (is_init) sigaddset(&mask, SIGINT);
+    if (in_guest()) sigaddset(&mask, SIGINT);
     sigprocmask(SIG_BLOCK, &mask, NULL);
     int signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-    for (int i = 0; i < MAX_CONNECTIONS; i++) connections[i].fd = connections[i].file = connections[i].writing.fd = -1;
-
-    static struct pollfd set[2 + MAX_CONNECTIONS + 3 * MAX_EXECS];
-    static struct connection *of[2 + MAX_CONNECTIONS];
     for (;;) {
         int wait_ms = exec_tick();
-        nfds_t n = 0;
-        set[n++] = (struct pollfd){.fd = listener, .events = POLLIN};
-        set[n++] = (struct pollfd){.fd = signals, .events = POLLIN};
-        nfds_t first = n;
-        for (int i = 0; i < MAX_CONNECTIONS; i++) {
-            struct connection *c = &connections[i];
-            if (c->phase == P_FREE) continue;
-            if (c->phase == P_HELLO && (wait_ms < 0 || wait_ms > HELLO_LIMIT_MS)) wait_ms = HELLO_LIMIT_MS;
-            of[n] = c;
-            set[n++] = (struct pollfd){.fd = c->fd, .events = wants(c)};
-        }
-        nfds_t last = n;
-        for (int i = 0; i < MAX_EXECS; i++) {
-            struct exec *e = &execs[i];
-            if (!e->used) continue;
-            if (e->out.fd >= 0) set[n++] = (struct pollfd){.fd = e->out.fd, .events = POLLIN};
-            if (e->err.fd >= 0) set[n++] = (struct pollfd){.fd = e->err.fd, .events = POLLIN};
-            if (e->stdin_fd >= 0 && e->stdin_at < e->stdin_size) set[n++] = (struct pollfd){.fd = e->stdin_fd, .events = POLLOUT};
-        }
-        if (poll(set, n, wait_ms) < 0 && errno != EINTR) continue;
+        wait_ms = earlier(wait_ms, watch_all(listener, signals));
+        if (poll(set, source_count, wait_ms) < 0) continue;
         if (set[1].revents) reap(signals);
-        for (int i = 0; i < MAX_EXECS; i++) {
-            if (!execs[i].used || execs[i].reported) continue;
-            exec_pump(&execs[i].out);
-            exec_pump(&execs[i].err);
-            if (execs[i].stdin_at < execs[i].stdin_size) exec_pump_stdin(&execs[i]);
+        /* Programs before connections: what has come of output and ends is sent in the same round. */
+        for (nfds_t i = 2; i < source_count; i++) {
+            if (!set[i].revents) continue;
+            if (sources[i].kind == S_OUTPUT) exec_pump(sources[i].stream);
+            if (sources[i].kind == S_STDIN) exec_pump_stdin(sources[i].exec);
+            if (sources[i].kind == S_ORPHAN) orphan_drain(sources[i].orphan);
         }
         exec_tick();
-        for (nfds_t i = first; i < last; i++) {
-            struct connection *c = of[i];
-            bool alive = true;
-            if (set[i].revents & (POLLIN | POLLHUP | POLLERR)) alive = c->phase == P_CLOSING || pump_in(c);
-            if (alive) alive = pump_out(c);
-            if (alive && c->phase == P_HELLO && now_ms() - c->since_ms > HELLO_LIMIT_MS) alive = false;
-            if (!alive) over(c);
-        }
-        if (set[0].revents) take_connection(listener);
+        for (nfds_t i = 2; i < source_count; i++)
+            if (sources[i].kind == S_CONNECTION) serve_connection(sources[i].connection, set[i].revents);
+        if (set[0].revents) take_connections(listener);
     }
 }

@@ -6,6 +6,8 @@ export const PROTOCOL_VERSION = 1;
 const HEADER_BYTES = 5;
 /** Largest frame that is read from a guest: a chunk of output with its offset. */
 const MAX_PAYLOAD = 128 * 1024;
+/** Largest request that a kit takes. */
+export const MAX_REQUEST_PAYLOAD = 4 * 1024 * 1024;
 /** Bytes of data that are sent in one frame. */
 export const CHUNK_BYTES = 64 * 1024;
 
@@ -106,6 +108,12 @@ export interface Exit {
   stderrTotal: bigint;
 }
 
+/** How much of the program's input the guest has, in bytes. Throws `GUEST_PROTOCOL`. */
+export function decodeStarted(payload: Buffer): { stdinBytes: number; stdinEnded: boolean } {
+  if (payload.length !== 13) throw malformed('a start of another length');
+  return { stdinBytes: Number(payload.readBigUInt64LE(4)), stdinEnded: payload.readUInt8(12) !== 0 };
+}
+
 /** Throws `GUEST_PROTOCOL`. */
 export function decodeExit(payload: Buffer): Exit {
   if (payload.length !== 27) throw malformed('an exit of another length');
@@ -119,9 +127,9 @@ export function decodeExit(payload: Buffer): Exit {
   };
 }
 
-/** Offset and bytes of a piece of output. Throws `GUEST_PROTOCOL`. */
+/** Offset and bytes of a piece of output, which has at least one. Throws `GUEST_PROTOCOL`. */
 export function decodeOutput(payload: Buffer): { offset: number; bytes: Buffer } {
-  if (payload.length < 8) throw malformed('output without an offset');
+  if (payload.length <= 8) throw malformed('output without an offset, or without bytes');
   return { offset: Number(payload.readBigUInt64LE(0)), bytes: payload.subarray(8) };
 }
 
@@ -139,6 +147,7 @@ const ERRORS: Record<number, ConstructorParameters<typeof DormouseError>[0]> = {
   13: 'EXEC_UNKNOWN_USER',
   14: 'INVALID_REQUEST',
   20: 'INVALID_REQUEST',
+  21: 'PAYLOAD_TOO_LARGE',
   4: 'MAILBOX_FULL',
 };
 

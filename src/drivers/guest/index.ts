@@ -9,6 +9,8 @@ import type { GuestDriver, GuestEndpoint, GuestHello, GuestIdentity } from './ty
 
 const ENTROPY_BYTES = 64;
 const NS_PER_MS = 1_000_000n;
+/** Between two tries of a request, in milliseconds: a peer may accept and close again at once. */
+const RETRY_PAUSE_MS = 15;
 
 /** Speaks to guest kits. The host trusts nothing that comes back: sizes are bounded, and forms are checked. */
 export function createGuestDriver({ clock }: { clock: Clock }): GuestDriver {
@@ -37,6 +39,7 @@ export function createGuestDriver({ clock }: { clock: Clock }): GuestDriver {
         return await simple(endpoint, make, signal);
       } catch (error) {
         if (signal.aborted || !hasCode(error, 'GUEST_UNREACHABLE')) throw error;
+        await clock.sleep(RETRY_PAUSE_MS, signal).catch(() => {});
       }
     }
   };
@@ -67,7 +70,8 @@ export function createGuestDriver({ clock }: { clock: Clock }): GuestDriver {
       )) {
         if (type === FrameType.dataEnd) return Buffer.concat(pieces);
         size += payload.length;
-        if (type !== FrameType.data || size > limitBytes) throw malformed('a file that does not end');
+        if (type !== FrameType.data || payload.length === 0 || size > limitBytes)
+          throw malformed('a file that does not end');
         pieces.push(Buffer.from(payload));
       }
       throw new DormouseError(

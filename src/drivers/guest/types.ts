@@ -83,8 +83,8 @@ export interface GuestDriver {
 
   /**
    * Runs a program, or re-attaches to one that was started with the same `execId`. Throws `EXEC_NOT_FOUND`,
-   * `EXEC_NOT_EXECUTABLE`, `EXEC_BAD_CWD`, `EXEC_UNKNOWN_USER`; `EXEC_INTERRUPTED` when the connection was cut or
-   * `signal` aborted (the process goes on in the guest).
+   * `EXEC_NOT_EXECUTABLE`, `EXEC_BAD_CWD`, `EXEC_UNKNOWN_USER`; `INVALID_REQUEST` for arguments that no guest takes;
+   * `EXEC_INTERRUPTED` when the connection was cut or `signal` aborted (the process goes on in the guest).
    */
   exec(
     endpoint: GuestEndpoint,
@@ -96,12 +96,17 @@ export interface GuestDriver {
   /** Sends a signal (by name) to a running exec. */
   kill(endpoint: GuestEndpoint, execId: string, signalName: string, signal: AbortSignal): Promise<void>;
 
+  /**
+   * A regular file of the guest, whole. Throws `PAYLOAD_TOO_LARGE` when it has more than `limitBytes`, `INVALID_REQUEST`
+   * when it cannot be read.
+   */
   readFile(
     endpoint: GuestEndpoint,
     path: string,
     limitBytes: number,
     signal: AbortSignal,
   ): Promise<Uint8Array>;
+  /** Replaces a file of the guest as a whole. Throws `INVALID_REQUEST` when it cannot be written. */
   writeFile(
     endpoint: GuestEndpoint,
     path: string,
