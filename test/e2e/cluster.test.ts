@@ -1,9 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import path from 'node:path';
-import { execa } from 'execa';
 import t from 'tap';
-import { http, newDataDir, removeDataDir, run, tracesLeft, type View } from '../support/dormouse.ts';
+import {
+  DORMOUSE,
+  dormouse,
+  http,
+  newDataDir,
+  removeDataDir,
+  run,
+  tracesLeft,
+  type View,
+} from '../support/dormouse.ts';
 import { startTestNats } from '../support/nats.ts';
 import { startTestPostgres } from '../support/postgres.ts';
 
@@ -11,7 +18,6 @@ import { startTestPostgres } from '../support/postgres.ts';
 
 t.setTimeout(300_000);
 
-const BIN = path.join(import.meta.dirname, '..', '..', 'bin', 'dormouse');
 const nats = await startTestNats(t);
 const postgres = await startTestPostgres(t);
 const KEY = 'dm_0123456789abcdef0123456789abcdef01234567';
@@ -35,7 +41,7 @@ async function start(role: string): Promise<Role> {
     DORMOUSE_STORE_SIZE_MB: '4096',
     DORMOUSE_LOG_LEVEL: 'warn',
   };
-  const child = spawn(process.execPath, [BIN, role], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(DORMOUSE[0], [...DORMOUSE.slice(1), role], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let printed = '';
   const changed = new Set<() => void>();
   for (const stream of [child.stdout, child.stderr]) {
@@ -76,9 +82,7 @@ const second = { url: edgeB ?? '', key: KEY };
 /** Waits until the directory knows of so many sandboxes: the scheduler places the next one by it. */
 async function known(count: number): Promise<void> {
   for (const end = Date.now() + 10_000; Date.now() < end; ) {
-    const { stdout } = await execa(process.execPath, [BIN, 'host', 'list', '--json'], {
-      env: { NATS_URL: nats.url },
-    });
+    const { stdout } = await dormouse(['host', 'list', '--json'], { NATS_URL: nats.url });
     const { hosts } = JSON.parse(stdout) as { hosts: Array<{ used: { sandboxes: number } }> };
     if (hosts.reduce((sum, { used }) => sum + used.sandboxes, 0) >= count) return;
   }

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { execa } from 'execa';
 import t, { type Test } from 'tap';
 import {
+  dormouse,
   eventually,
   http,
   newDataDir,
@@ -34,10 +35,11 @@ async function up(t: Test, settings: Record<string, string> = {}): Promise<Runni
 async function refused(t: Test, settings: Record<string, string>) {
   const dataDir = await newDataDir();
   t.teardown(() => removeDataDir(dataDir));
-  const ended = await execa(process.execPath, ['bin/dormouse', 'up'], {
-    env: { DORMOUSE_DATA_DIR: dataDir, DORMOUSE_HTTP_PORT: '0', DORMOUSE_STORE_SIZE_MB: '2048', ...settings },
-    reject: false,
-    timeout: 60_000,
+  const ended = await dormouse(['up'], {
+    DORMOUSE_DATA_DIR: dataDir,
+    DORMOUSE_HTTP_PORT: '0',
+    DORMOUSE_STORE_SIZE_MB: '2048',
+    ...settings,
   });
   return { dataDir, exitCode: ended.exitCode, printed: ended.stdout + ended.stderr };
 }
@@ -84,9 +86,7 @@ t.test('a guest that does not answer in time: the create fails, and leaves nothi
     [],
     'no machine',
   );
-  const { stdout } = await execa(process.execPath, ['bin/dormouse', 'host', 'leaks', '--json'], {
-    env: { DORMOUSE_DATA_DIR: server.dataDir },
-  });
+  const { stdout } = await dormouse(['host', 'leaks', '--json'], { DORMOUSE_DATA_DIR: server.dataDir });
   t.notMatch(stdout, /sb-/, 'no slot and no folder');
 });
 

@@ -1,6 +1,6 @@
-import { execa } from 'execa';
 import t from 'tap';
 import {
+  dormouse,
   eventually,
   http,
   newDataDir,
@@ -90,9 +90,7 @@ t.test(
       [],
       'nothing of it is left',
     );
-    const leaks = await execa(process.execPath, ['bin/dormouse', 'host', 'leaks', '--json'], {
-      env: { DORMOUSE_DATA_DIR: dataDir },
-    });
+    const leaks = await dormouse(['host', 'leaks', '--json'], { DORMOUSE_DATA_DIR: dataDir });
     t.notMatch(leaks.stdout, id);
   },
 );
@@ -203,6 +201,28 @@ t.test('the time of a sandbox: paused by timeout, extended by ping', async (t) =
   await http(server, 'POST', `/sandboxes/${id}/ping`, { timeout_s: 1 });
   const { state } = await eventually(server, id, (view) => view.state === 'paused');
   t.equal(state, 'paused');
+  await http(server, 'DELETE', `/sandboxes/${id}`);
+});
+
+t.test('a program that runs keeps its sandbox from being idle', async (t) => {
+  const { id } = await create({ timeout_s: 1 });
+  t.match((await http(server, 'POST', `/sandboxes/${id}/exec`, { cmd: 'sleep 2.5; echo awake' })).body, {
+    stdout: 'awake\n',
+  });
+  const { body } = await http<{ transitions: Array<{ to: string }> }>(
+    server,
+    'GET',
+    `/sandboxes/${id}/transitions`,
+  );
+  t.notOk(
+    body.transitions.some(({ to }) => to.startsWith('pausing')),
+    'it was not paused meanwhile',
+  );
+  t.equal(
+    (await eventually(server, id, ({ state }) => state === 'paused')).state,
+    'paused',
+    'and is afterwards',
+  );
   await http(server, 'DELETE', `/sandboxes/${id}`);
 });
 
@@ -317,11 +337,9 @@ t.test(
 t.test('the same over NATS', async (t) => {
   const { id, team_id } = await create();
   const ask = (command: string) =>
-    execa(
-      process.execPath,
-      ['bin/dormouse', 'nats-req', `dormouse.sandbox.${team_id}.${id}.${command}`, '{}'],
-      { env: { DORMOUSE_DATA_DIR: dataDir }, reject: false },
-    );
+    dormouse(['nats-req', `dormouse.sandbox.${team_id}.${id}.${command}`, '{}'], {
+      DORMOUSE_DATA_DIR: dataDir,
+    });
   t.match(JSON.parse((await ask('pause')).stdout), { id, state: 'paused' });
   t.equal((await ask('pause')).exitCode, 1, 'an error is an exit status');
   t.match(JSON.parse((await ask('resume')).stdout), { state: 'running' });

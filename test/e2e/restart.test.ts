@@ -1,6 +1,6 @@
-import { execa } from 'execa';
 import t from 'tap';
 import {
+  dormouse,
   eventually,
   http,
   newDataDir,
@@ -82,9 +82,9 @@ t.test('--pause-on-exit pauses what runs', async (t) => {
 });
 
 t.test('a second server on the same data directory refuses', async (t) => {
-  const { exitCode, stderr, stdout } = await execa(process.execPath, ['bin/dormouse', 'up'], {
-    env: { DORMOUSE_DATA_DIR: dataDir, DORMOUSE_HTTP_PORT: '0' },
-    reject: false,
+  const { exitCode, stderr, stdout } = await dormouse(['up'], {
+    DORMOUSE_DATA_DIR: dataDir,
+    DORMOUSE_HTTP_PORT: '0',
   });
   t.equal(exitCode, 1);
   t.match(stderr + stdout, /DATA_DIR_IN_USE|data directory/i);

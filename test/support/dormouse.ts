@@ -4,11 +4,17 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { execa } from 'execa';
 
 /** A real Dormouse for end-to-end tests: its own process, data directory and free port. */
 
 const BIN = path.join(import.meta.dirname, '..', '..', 'bin', 'dormouse');
 const START_LIMIT_MS = 120_000;
+/**
+ * The command line that runs Dormouse: the test runner puts its loaders into the environment of every Node that is
+ * started, and they are for the tests, not for what these start.
+ */
+export const DORMOUSE = ['env', '-u', 'NODE_OPTIONS', process.execPath, BIN] as const;
 
 export interface Running {
   url: string;
@@ -58,7 +64,7 @@ export async function startDormouse(
     DORMOUSE_STORE_SIZE_MB: '8192',
     ...settings,
   };
-  const child = spawn(process.execPath, [BIN, ...args], {
+  const child = spawn(DORMOUSE[0], [...DORMOUSE.slice(1), ...args], {
     env: environment,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -103,7 +109,6 @@ export async function startDormouse(
 
 /** Removes a data directory, with the file system that may be mounted in it. */
 export async function removeDataDir(dataDir: string): Promise<void> {
-  const { execa } = await import('execa');
   await execa('umount', ['--lazy', path.join(dataDir, 'store')], { reject: false });
   await rm(dataDir, { recursive: true, force: true });
 }
@@ -159,7 +164,6 @@ export async function run(server: Pick<Running, 'url' | 'key'>, id: string, cmd:
 
 /** What of this data directory, or of any Dormouse on it, is on the machine: processes and mounts. */
 export async function traces(dataDir: string): Promise<string[]> {
-  const { execa } = await import('execa');
   const found: string[] = [];
   const { stdout: processes } = await execa('ps', ['-eo', 'pid,args', '--no-headers'], {});
   for (const line of processes.split('\n'))
@@ -171,6 +175,19 @@ export async function traces(dataDir: string): Promise<string[]> {
   });
   for (const line of loops.split('\n')) if (line.includes(dataDir)) found.push(`loop ${line.trim()}`);
   return found;
+}
+
+/** Runs a command of the command line to its end. */
+export async function dormouse(
+  args: readonly string[],
+  settings: Record<string, string>,
+): Promise<{ exitCode: number | undefined; stdout: string; stderr: string }> {
+  const { exitCode, stdout, stderr } = await execa(DORMOUSE[0], [...DORMOUSE.slice(1), ...args], {
+    env: settings,
+    reject: false,
+    timeout: 120_000,
+  });
+  return { exitCode, stdout, stderr };
 }
 
 /** What is left when everything has had a moment to go: the kernel detaches a loop device some time after its last user. */

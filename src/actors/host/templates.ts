@@ -98,6 +98,11 @@ export class Templates {
     return this.#known.get(name)?.warm.has(shapeKey(shape)) ?? false;
   }
 
+  /** How many saved machines there are of the template. */
+  warmCount(name: string): number {
+    return this.#known.get(name)?.warm.size ?? 0;
+  }
+
   /** Keeps a snapshot directory as the template's saved machine of that shape. It is moved. */
   async keepWarm(name: string, shape: Shape, diskSizeMb: number, snapshotDir: string): Promise<void> {
     const key = shapeKey(shape);

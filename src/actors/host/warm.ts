@@ -13,6 +13,8 @@ import type { Shape, Templates } from './templates.ts';
 
 /** Size of the disk of a saved machine, in MiB: what is created without a wish for another size is a clone of it. */
 export const WARM_DISK_MB = 20_480;
+/** Saved machines that are kept of one template: each takes tens of megabytes. Further shapes are booted. */
+const SHAPES_MAX = 16;
 /** How long making one may take, in milliseconds. */
 const MAKE_LIMIT_MS = 180_000;
 
@@ -49,7 +51,8 @@ export class WarmMaker {
   /** Resolves when the template has a saved machine of that shape, or when making one failed (which is logged). */
   want(name: string, shape: Shape): Promise<void> {
     const key = `${name} ${shape.vcpus}x${shape.memoryMb}`;
-    if (this.#parts.templates.hasWarm(name, shape)) return Promise.resolve();
+    const { templates } = this.#parts;
+    if (templates.hasWarm(name, shape) || templates.warmCount(name) >= SHAPES_MAX) return Promise.resolve();
     const before = this.#wanted.get(key);
     if (before) return before;
     const made = this.#last

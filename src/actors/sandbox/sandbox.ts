@@ -1,3 +1,4 @@
+import type { Timer } from '../../clock.ts';
 import { DormouseError, hasCode } from '../../errors/index.ts';
 import { newCommandId } from '../../ids.ts';
 import { Actor } from '../system/actor.ts';
@@ -136,7 +137,7 @@ export class Sandbox {
     const delivered = { stdout: 0, stderr: 0 };
     for (let attached = false; ; attached = true) {
       await this.#serving(attached, context.signal);
-      await this.#actor.tell({ type: 'exec' });
+      const idle = await this.#active();
       const session = drivers.sessions.open(this.id, context.signal);
       // An attempt that attaches again is given the whole output again: what was passed on already is left out.
       const seen = { stdout: 0, stderr: 0 };
@@ -154,8 +155,26 @@ export class Sandbox {
         if (!hasCode(error, 'EXEC_INTERRUPTED') || !this.#mayComeBack()) throw error;
       } finally {
         session.close();
+        idle();
       }
     }
+  }
+
+  /** Tells the machine that the sandbox is in use, now and again until the function that it returns is called. */
+  async #active(): Promise<() => void> {
+    const { clock } = this.#options.ports;
+    let timer: Timer | undefined;
+    let over = false;
+    const tell = async (): Promise<void> => {
+      await this.#actor.tell({ type: 'exec' });
+      const { timeout_s } = this.context.options;
+      if (timeout_s > 0 && !over) timer = clock.after(timeout_s * 500, () => void tell());
+    };
+    await tell();
+    return () => {
+      over = true;
+      timer?.cancel();
+    };
   }
 
   /** Resolves when the guest takes requests. `attached`: the program runs in the guest already, so a pause is waited out. */
