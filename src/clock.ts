@@ -1,5 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
-
 /** A timer that can be taken back. `cancel` may be called any number of times. */
 export interface Timer {
   cancel(): void;
@@ -36,9 +34,18 @@ export const systemClock: Clock = {
     arm(delayMs);
     return { cancel: () => clearTimeout(handle) };
   },
-  async sleep(delayMs, signal) {
-    await delay(delayMs, undefined, signal ? { signal } : {}).catch((error: unknown) => {
-      throw signal?.aborted ? signal.reason : error;
+  sleep(delayMs, signal) {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      const leave = (): void => {
+        timer.cancel();
+        reject(signal?.reason);
+      };
+      const timer = systemClock.after(delayMs, () => {
+        signal?.removeEventListener('abort', leave);
+        resolve();
+      });
+      signal?.addEventListener('abort', leave, { once: true });
     });
   },
 };

@@ -73,7 +73,9 @@ function parse(variable: Variable, text: string): unknown {
     case 'path':
       return path.resolve(text);
     case 'string':
-      return text;
+      return variable.pattern === undefined || new RegExp(variable.pattern).test(text)
+        ? text
+        : new Error(`must have the form ${variable.pattern}`);
   }
 }
 

@@ -1,5 +1,6 @@
 import os from 'node:os';
 import path from 'node:path';
+import { HOST_ID_PATTERN } from '../ids.ts';
 
 /**
  * Every setting, as data: `dormouse up --help`, the README's table and the validation are made from this list.
@@ -12,6 +13,8 @@ export interface Variable {
   fallback: string | undefined;
   help: string;
   choices?: readonly string[];
+  /** For a string: what it must match. */
+  pattern?: string;
   min?: number;
   max?: number;
 }
@@ -70,6 +73,7 @@ export const variables = {
     name: 'DORMOUSE_HOST_ID',
     kind: 'string',
     fallback: undefined,
+    pattern: HOST_ID_PATTERN,
     help: 'name of this host on the bus; without it one is made and kept in the data directory',
   },
   logLevel: {

@@ -64,7 +64,10 @@ export class DormouseError extends Error {
     data?: ErrorData;
     causes?: string[];
   }): DormouseError {
-    const cause = record.causes?.length ? new Error(record.causes.join(': ')) : undefined;
+    const cause = record.causes?.reduceRight<Error | undefined>(
+      (inner, message) => new Error(message, inner && { cause: inner }),
+      undefined,
+    );
     if (isErrorCode(record.code))
       return new DormouseError(record.code, record.detail, { data: record.data, cause });
     return new DormouseError('INTERNAL', `${record.code}: ${record.detail}`, { data: record.data, cause });

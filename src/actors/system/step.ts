@@ -45,7 +45,7 @@ export function recordAll<Kind extends string>(
   kinds: readonly Kind[],
   nowMs: number,
 ): LedgerEntry<Kind>[] {
-  const missing = kinds.filter((kind) => !ledger.some((entry) => entry.kind === kind));
+  const missing = [...new Set(kinds)].filter((kind) => !ledger.some((entry) => entry.kind === kind));
   return [...ledger, ...missing.map((kind) => ({ kind, sinceMs: nowMs }))];
 }
 

@@ -23,7 +23,7 @@ const record = (changes: Partial<ActorRecord> = {}): ActorRecord => ({
 
 /** A journal in memory whose writes the test lets through one by one when `held`. */
 function memory() {
-  const writes: Array<{ record: ActorRecord; done: ReturnType<typeof gate> }> = [];
+  const writes: Array<{ record: ActorRecord; done: ReturnType<typeof gate<void>> }> = [];
   const at: { stored: ActorRecord | undefined; held: boolean; broken: boolean } = {
     stored: undefined,
     held: false,
