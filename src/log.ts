@@ -4,6 +4,8 @@ export type { Logger };
 
 /** Keys whose values never reach a log, wherever they stand. */
 const SECRETS = [
+  'secret',
+  '*.secret',
   'token',
   'nextToken',
   '*.token',
