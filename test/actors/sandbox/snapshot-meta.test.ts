@@ -10,7 +10,6 @@ import {
   type SnapshotMeta,
   writeMeta,
 } from '../../../src/actors/sandbox/snapshot-meta.ts';
-import { bootId } from '../../../src/boot-id.ts';
 import { META_FILE } from '../../../src/paths.ts';
 
 async function folder(t: Test): Promise<string> {
