@@ -138,6 +138,10 @@ static void try_program(const char *file, struct launch *l) {
 /* execvp would take PATH from our own environment; this takes the program's. */
 static void execute(struct launch *l) {
     char **environment = l->environment;
+    if (!*l->argv[0]) {
+        errno = ENOENT;
+        return;
+    }
     if (strchr(l->argv[0], '/')) {
         try_program(l->argv[0], l);
         return;

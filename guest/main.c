@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -42,6 +42,8 @@ int main(int argc, char **argv) {
     int port = 0;
     /* First, so that it never boots what is a container and no machine. */
     if (argc == 4 && !strcmp(argv[1], "serve") && parse_token(argv[3], token)) {
+        /* As PID 1, it inherits what programs leave behind. */
+        prctl(PR_SET_CHILD_SUBREAPER, 1);
         int listener = listen_on("127.0.0.1", atoi(argv[2]), &port);
         printf("%d\n", port);
         fflush(stdout);

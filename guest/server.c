@@ -91,8 +91,8 @@ static void input_free(struct connection *c) {
 }
 
 static void drop(struct connection *c) {
-    close(c->fd);
     let_go(c);
+    close(c->fd);
     input_free(c);
     c->phase = P_FREE;
 }
