@@ -14,18 +14,36 @@ export async function writeFileDurably(
   content: string | Uint8Array,
   mode: number,
 ): Promise<void> {
+  await replace(file, content, mode, true);
+}
+
+/**
+ * Replaces a file as a whole, for whoever reads it while the host runs: a power cut may take it, or leave it empty.
+ *
+ * @throws `DISK_FULL`, `DATA_DIR_UNWRITABLE`
+ */
+export async function replaceFile(file: string, content: string | Uint8Array, mode: number): Promise<void> {
+  await replace(file, content, mode, false);
+}
+
+async function replace(
+  file: string,
+  content: string | Uint8Array,
+  mode: number,
+  durably: boolean,
+): Promise<void> {
   // A name of its own for each write: two writers must not tear each other's file.
   const temporary = `${file}.${randomUUID().slice(0, 8)}.tmp`;
   try {
     const handle = await open(temporary, 'wx', mode);
     try {
       await handle.writeFile(content);
-      await handle.sync();
+      if (durably) await handle.sync();
     } finally {
       await handle.close();
     }
     await rename(temporary, file);
-    await syncFolder(path.dirname(file));
+    if (durably) await syncFolder(path.dirname(file));
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {});
     throw fileError(file, error);

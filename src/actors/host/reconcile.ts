@@ -1,8 +1,9 @@
-import { access, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { isSandboxId } from '../../ids.ts';
 import type { SandboxDrivers } from '../sandbox/drivers.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
+import { fileJournal } from '../system/journal.ts';
 
 /**
  * The reconciler takes no input: it compares what the machine holds with what the ledgers say. It, and not an event, is
@@ -14,12 +15,6 @@ export interface Leak {
   name: string;
   detail: string;
 }
-
-const exists = (file: string): Promise<boolean> =>
-  access(file).then(
-    () => true,
-    () => false,
-  );
 
 /**
  * Clears what an agent that died left half-made: folders of sandboxes that never had a journal, with what runs in them,
@@ -33,7 +28,14 @@ export async function clearDebris(
   let cleared = 0;
   for (const id of (await readdir(root).catch(() => [])).filter(isSandboxId)) {
     const folder = path.join(root, id);
-    if (await exists(path.join(folder, 'state.json'))) {
+    // A journal that cannot be read belongs to a sandbox all the same; adopting says so and leaves it alone.
+    const known = await fileJournal(drivers.pathsOf(id).journal)
+      .load()
+      .then(
+        (record) => record !== undefined,
+        () => true,
+      );
+    if (known) {
       const trash = (await readdir(folder)).filter(
         (name) => name.startsWith('trash-') || name.endsWith('.tmp'),
       );

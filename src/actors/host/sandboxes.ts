@@ -1,5 +1,4 @@
-import { access, readdir, rm } from 'node:fs/promises';
-import path from 'node:path';
+import { readdir, rm } from 'node:fs/promises';
 import { makeFolder } from '../../durable-file.ts';
 import { messageOf } from '../../errors/index.ts';
 import { isSandboxId, PLATFORM_TEAM_ID } from '../../ids.ts';
@@ -198,16 +197,7 @@ export class Sandboxes {
   }
 
   async #onDisk(): Promise<string[]> {
-    const names = (await readdir(this.#options.root).catch(() => [])).filter(isSandboxId);
-    const journals = await Promise.all(
-      names.map((id) =>
-        access(path.join(this.#options.root, id, 'state.json')).then(
-          () => true,
-          () => false,
-        ),
-      ),
-    );
-    return names.filter((_, index) => journals[index]);
+    return (await readdir(this.#options.root).catch(() => [])).filter(isSandboxId);
   }
 }
 

@@ -172,7 +172,9 @@ export const sandboxMachine = sandboxSetup.createMachine({
             onError: { target: 'restarting', actions: fail },
           },
         },
+        // What follows must not be undone by a power cut that takes the note of it: hence `durable`, here and below.
         committing: {
+          tags: ['durable'],
           invoke: {
             ...step('commitSnapshot'),
             onDone: { target: 'releasing', actions: take },
@@ -255,6 +257,7 @@ export const sandboxMachine = sandboxSetup.createMachine({
         },
         // From here there is no way back: the guest runs and answers. What cannot be deleted is left to the janitor.
         discarding: {
+          tags: ['durable'],
           entry: 'nextExecution',
           invoke: {
             ...step('discardSnapshot'),
@@ -339,6 +342,7 @@ export const sandboxMachine = sandboxSetup.createMachine({
     },
 
     undoing: {
+      tags: ['durable'],
       invoke: {
         ...step('undoCreate', 'releaseAll'),
         onDone: { target: 'failed', actions: take },
@@ -347,6 +351,7 @@ export const sandboxMachine = sandboxSetup.createMachine({
     },
 
     destroying: {
+      tags: ['durable'],
       invoke: {
         ...step('releaseAll'),
         onDone: { target: 'destroyed', actions: take },

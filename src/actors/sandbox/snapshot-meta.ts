@@ -2,6 +2,7 @@ import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
+import { bootId } from '../../boot-id.ts';
 import { writeFileDurably } from '../../durable-file.ts';
 import { DormouseError } from '../../errors/index.ts';
 import { META_FILE } from '../../paths.ts';
@@ -66,9 +67,4 @@ export async function checkSynced(dir: string, meta: SnapshotMeta): Promise<void
       { cause: error },
     );
   });
-}
-
-/** Id of this boot of the host (random(4), /proc/sys/kernel/random/boot_id). */
-export async function bootId(): Promise<string> {
-  return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
 }

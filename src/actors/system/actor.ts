@@ -317,7 +317,7 @@ export class Actor<Context extends BaseContext, Event = never> {
       (id) => this.#callers.fingerprint(id) ?? cause.fingerprint,
     );
     record.replies = remember(record.replies, answers);
-    await this.#kept.save(record, strict);
+    await this.#kept.save(record, { strict, durable: isDurable(decision.snapshot) });
     this.#snapshot = decision.snapshot;
     if (event !== undefined) this.#outbox?.push(event);
     if (entered) this.#log(transition);
@@ -460,4 +460,9 @@ export class Actor<Context extends BaseContext, Event = never> {
 /** `xstate.after.backOff.sandbox.stranded` is a timeout; a named timer keeps its name. */
 function timerCause(timer: string): string {
   return timer.startsWith('xstate.after.') ? 'timeout' : timer;
+}
+
+/** Whether a power cut must find the actor in this state: at rest, where callers were answered, and where the machine says so. */
+function isDurable(snapshot: AnyMachineSnapshot): boolean {
+  return snapshot.status === 'done' || snapshot.hasTag('rest') || snapshot.hasTag('durable');
 }

@@ -34,15 +34,20 @@ export class KeptRecord<Context> {
    * `strict`: when the journal cannot be written, nothing has changed and the error is thrown. Otherwise (a step has
    * ended: there is no way back) the record is kept in memory and written as soon as it can be. That is safe because steps
    * are idempotent: a successor that begins from the older record repeats them.
+   *
+   * `durable`: the record must outlive a power cut (see `journal.ts`).
    */
-  save(next: ActorRecord<Context>, strict: boolean): Promise<void> {
-    return this.#inTurn(() => this.#write(next, strict));
+  save(
+    next: ActorRecord<Context>,
+    { strict, durable }: { strict: boolean; durable: boolean },
+  ): Promise<void> {
+    return this.#inTurn(() => this.#write(next, strict, durable));
   }
 
   /** Takes a resource off the ledger. */
   release(kind: string): Promise<void> {
     return this.#inTurn(() =>
-      this.#write({ ...this.#current, ledger: forget(this.#current.ledger, [kind]) }, false),
+      this.#write({ ...this.#current, ledger: forget(this.#current.ledger, [kind]) }, false, false),
     );
   }
 
@@ -73,7 +78,7 @@ export class KeptRecord<Context> {
     );
     this.#retry?.cancel();
     this.#retry = this.#ports.clock.after(RETRY_MS, () => {
-      void this.#inTurn(() => this.#write(this.#current, false));
+      void this.#inTurn(() => this.#write(this.#current, false, true));
     });
   }
 
@@ -84,10 +89,10 @@ export class KeptRecord<Context> {
     return result;
   }
 
-  async #write(next: ActorRecord<Context>, strict: boolean): Promise<void> {
+  async #write(next: ActorRecord<Context>, strict: boolean, durable: boolean): Promise<void> {
     this.#writing = true;
     try {
-      await this.#journal.save(next);
+      await this.#journal.save(next, durable);
     } catch (error) {
       if (strict) throw error;
       this.#saveLater(error);

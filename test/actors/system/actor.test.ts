@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import t from 'tap';
@@ -168,7 +168,7 @@ t.test('the ledger is on the disk before the step begins', async (t) => {
         turnKey: {
           ...options.steps.turnKey!,
           run: async () => {
-            seen = JSON.parse(await readFile(file, 'utf8'));
+            seen = await fileJournal(file).load();
           },
         },
       },
@@ -298,9 +298,9 @@ t.test('one command at a time: the second finds the state that the first leads t
   const { journal } = options;
   const slow = {
     load: journal.load,
-    save: async (record: ActorRecord) => {
+    save: async (record: ActorRecord, durable: boolean) => {
       await new Promise((resolve) => setImmediate(resolve));
-      await journal.save(record);
+      await journal.save(record, durable);
     },
   };
   const actor = await Actor.start({ ...options, journal: slow }, undefined);
@@ -345,8 +345,8 @@ t.test('a journal that cannot be written: the command is refused and nothing has
   let broken = false;
   const journal = {
     load: good.load,
-    save: async (record: ActorRecord) =>
-      broken ? Promise.reject(new DormouseError('DISK_FULL', 'full')) : good.save(record),
+    save: async (record: ActorRecord, durable: boolean) =>
+      broken ? Promise.reject(new DormouseError('DISK_FULL', 'full')) : good.save(record, durable),
   };
   const actor = await Actor.start({ ...options, journal }, undefined);
   broken = true;
@@ -365,8 +365,8 @@ t.test(
     let broken = false;
     const journal = {
       load: good.load,
-      save: async (record: ActorRecord) =>
-        broken ? Promise.reject(new DormouseError('DISK_FULL', 'full')) : good.save(record),
+      save: async (record: ActorRecord, durable: boolean) =>
+        broken ? Promise.reject(new DormouseError('DISK_FULL', 'full')) : good.save(record, durable),
     };
     const steps = {
       ...options.steps,

@@ -52,7 +52,7 @@ function kept(first = record()) {
 t.test('the journal has a record before memory has', async (t) => {
   const { journal, kept: own } = kept();
   journal.at.held = true;
-  const saved = own.save(record({ seq: 2 }), true);
+  const saved = own.save(record({ seq: 2 }), { strict: true, durable: true });
   await settled();
   t.equal(own.current.seq, 1);
   journal.writes[0]?.done.open();
@@ -63,7 +63,7 @@ t.test('the journal has a record before memory has', async (t) => {
 t.test('strict: what cannot be written has not happened', async (t) => {
   const { journal, clock, kept: own } = kept();
   journal.at.broken = true;
-  await t.rejects(own.save(record({ seq: 2 }), true), { code: 'DISK_FULL' });
+  await t.rejects(own.save(record({ seq: 2 }), { strict: true, durable: true }), { code: 'DISK_FULL' });
   t.equal(own.current.seq, 1);
   t.same(clock.armed(), [], 'and is not tried again');
 });
@@ -71,9 +71,9 @@ t.test('strict: what cannot be written has not happened', async (t) => {
 t.test('not strict: it is kept in memory and written when it can be, in its newest form', async (t) => {
   const { journal, clock, kept: own } = kept();
   journal.at.broken = true;
-  await own.save(record({ seq: 2 }), false);
+  await own.save(record({ seq: 2 }), { strict: false, durable: true });
   t.equal(own.current.seq, 2);
-  await own.save(record({ seq: 3 }), false);
+  await own.save(record({ seq: 3 }), { strict: false, durable: true });
   t.equal(clock.armed().length, 1, 'one retry is armed');
   clock.advance(500);
   await settled();
@@ -88,11 +88,11 @@ t.test('not strict: it is kept in memory and written when it can be, in its newe
 t.test('a write that is tried again never overtakes a newer one', async (t) => {
   const { journal, clock, kept: own } = kept();
   journal.at.broken = true;
-  await own.save(record({ seq: 2 }), false);
+  await own.save(record({ seq: 2 }), { strict: false, durable: true });
   journal.at.broken = false;
   journal.at.held = true;
   clock.advance(500);
-  const newer = own.save(record({ seq: 3 }), true);
+  const newer = own.save(record({ seq: 3 }), { strict: true, durable: true });
   await settled();
   // Two at once would end in any order: the last one to be let through would stay.
   for (const { done } of journal.writes.toReversed()) done.open();
@@ -111,7 +111,7 @@ t.test(
     const second = { seq: 2 };
     const { journal, kept: own } = kept(record({ outbox: [first] }));
     journal.at.held = true;
-    const saved = own.save(record({ seq: 2, outbox: [first, second] }), true);
+    const saved = own.save(record({ seq: 2, outbox: [first, second] }), { strict: true, durable: true });
     await settled();
     own.published(first);
     t.same(own.current.outbox, []);
@@ -139,7 +139,10 @@ t.test('a resource is taken off the ledger, in the journal first', async (t) => 
 t.test('a release that is written while the actor goes on does not bring the old state back', async (t) => {
   const { journal, kept: own } = kept(record({ ledger: [{ kind: 'disk', sinceMs: 1 }] }));
   journal.at.held = true;
-  const saved = own.save(record({ seq: 2, value: 'open', ledger: own.current.ledger }), true);
+  const saved = own.save(record({ seq: 2, value: 'open', ledger: own.current.ledger }), {
+    strict: true,
+    durable: true,
+  });
   const released = own.release('disk');
   await settled();
   for (const { done } of journal.writes) done.open();
@@ -164,9 +167,9 @@ t.test('a timer that has fired is gone', async (t) => {
 t.test('after close nothing is tried again', async (t) => {
   const { journal, clock, kept: own } = kept();
   journal.at.broken = true;
-  await own.save(record({ seq: 2 }), false);
+  await own.save(record({ seq: 2 }), { strict: false, durable: true });
   own.close();
   t.same(clock.armed(), []);
-  await own.save(record({ seq: 3 }), false);
+  await own.save(record({ seq: 3 }), { strict: false, durable: true });
   t.same(clock.armed(), []);
 });

@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { access, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { bootId } from '../../../boot-id.ts';
 import { renameDurably, syncPath } from '../../../durable-file.ts';
 import { DormouseError } from '../../../errors/index.ts';
 import { MEMORY_FILE, META_FILE, type SandboxPaths } from '../../../paths.ts';
 import type { SandboxContext } from '../context.ts';
 import type { SandboxDrivers, SandboxStep } from '../drivers.ts';
-import { bootId, markSynced, readMeta, removeMeta, writeMeta } from '../snapshot-meta.ts';
+import { markSynced, readMeta, removeMeta, writeMeta } from '../snapshot-meta.ts';
 import { runToken } from '../token.ts';
 import { identifyGuest } from './greeting.ts';
 import { vmOf, vmSpec } from './vm-spec.ts';
@@ -55,9 +56,9 @@ export function snapshotSteps(drivers: SandboxDrivers) {
     timeoutMs: 60_000,
     async run(context, { signal }) {
       const { live } = pathsOf(context.id);
-      await vmm.freeze(vmOf(context), signal);
-      await vmm.save(vmOf(context), live, signal);
-      await writeMeta(live, {
+      const vm = vmOf(context);
+      if ((await vmm.status(vm, signal)) === 'running') await vmm.freeze(vm, signal);
+      const meta = {
         v: 1,
         sandbox_id: context.id,
         created_at: new Date(clock.nowMs()).toISOString(),
@@ -70,7 +71,11 @@ export function snapshotSteps(drivers: SandboxDrivers) {
         kernel_path: context.kernel.kernelPath,
         initrd_path: context.kernel.initrdPath,
         boot_id: await bootId(),
-      });
+      } as const;
+      // Side by side: each waits for the disk. Both have ended when this does, so that a way back finds nothing at work.
+      const written = await Promise.allSettled([vmm.save(vm, live, signal), writeMeta(live, meta)]);
+      for (const { status, ...result } of written)
+        if (status === 'rejected') throw (result as PromiseRejectedResult).reason;
       return {};
     },
   };
