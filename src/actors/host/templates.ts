@@ -3,6 +3,7 @@ import path from 'node:path';
 import { makeFolder, renameDurably, writeFileDurably } from '../../durable-file.ts';
 import { DormouseError } from '../../errors/index.ts';
 import type { SandboxContext, SandboxSource } from '../sandbox/context.ts';
+import { readMeta } from '../sandbox/snapshot-meta.ts';
 import type { TemplateInfo } from './protocol.ts';
 
 /** What a host keeps of a template: the image, and saved machines of it, one for each shape. */
@@ -40,17 +41,15 @@ export class Templates {
   async load(): Promise<void> {
     await makeFolder(this.#root);
     for (const name of await readdir(this.#root)) {
-      const text = await readFile(path.join(this.#root, name, TEMPLATE_FILE), 'utf8').catch(() => undefined);
-      if (text === undefined) continue;
-      const { size_mb: sizeMb } = JSON.parse(text) as { size_mb: number };
+      const imagePath = path.join(this.#root, name, IMAGE_FILE);
+      const sizeMb = await readSizeMb(path.join(this.#root, name, TEMPLATE_FILE));
+      if (sizeMb === undefined || !(await exists(imagePath))) continue;
       const warm = new Map<string, number>();
       for (const key of await readdir(this.#warmRoot(name)).catch(() => [])) {
-        const meta = JSON.parse(
-          await readFile(path.join(this.#warmRoot(name), key, 'meta.json'), 'utf8').catch(() => '{}'),
-        ) as { disk_size_mb?: number };
-        if (meta.disk_size_mb) warm.set(key, meta.disk_size_mb);
+        const meta = await readMeta(path.join(this.#warmRoot(name), key)).catch(() => undefined);
+        if (meta) warm.set(key, meta.disk_size_mb);
       }
-      this.#known.set(name, { name, imagePath: path.join(this.#root, name, IMAGE_FILE), sizeMb, warm });
+      this.#known.set(name, { name, imagePath, sizeMb, warm });
     }
   }
 
@@ -127,6 +126,16 @@ export class Templates {
 
   #warmRoot(name: string): string {
     return path.join(this.#root, name, 'warm');
+  }
+}
+
+/** Size of a template's file system, in MiB; undefined when its description is missing or damaged. */
+async function readSizeMb(file: string): Promise<number | undefined> {
+  try {
+    const { size_mb: sizeMb } = JSON.parse(await readFile(file, 'utf8'));
+    return Number.isInteger(sizeMb) ? sizeMb : undefined;
+  } catch {
+    return undefined;
   }
 }
 

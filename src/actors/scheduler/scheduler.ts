@@ -6,6 +6,7 @@ import type { Logger } from '../../log.ts';
 import type { CreateSandbox, HostInfo } from '../host/protocol.ts';
 import type { SandboxView } from '../sandbox/protocol.ts';
 import type { CommandContext } from '../system/command.ts';
+import { stableJson } from '../system/fingerprint.ts';
 import { rankHosts } from './placement.ts';
 import type { ScheduleSandbox } from './protocol.ts';
 
@@ -55,8 +56,7 @@ export class Scheduler {
         'No host is there, or none is ready. `dormouse host list` shows them.',
       );
     const requestHash = createHash('sha256')
-      .update(JSON.stringify(options, Object.keys(options).sort()))
-      .update(JSON.stringify(options.metadata ?? {}))
+      .update(stableJson({ ...options, metadata: options.metadata ?? {} }))
       .digest('hex');
     const claim = await this.#ports.claim({
       view: this.#planned(sandboxId, first.host_id, request),
