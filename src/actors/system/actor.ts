@@ -214,12 +214,13 @@ export class Actor<Context extends BaseContext, Event = never> {
     const stopping = new DormouseError('HOST_DRAINING', 'The host stops. The sandbox stays as it is.');
     const ended = this.#steps.abortAll(stopping);
     this.#timers.disarmAll();
-    this.#kept.close();
+    const written = this.#kept.close();
     this.#outbox?.close();
     this.#callers.answerAll(stopping);
     this.#notify();
     await ended;
     await this.#mailbox.idle();
+    await written;
   }
 
   /** The answer to a command that was seen before. */
@@ -317,7 +318,8 @@ export class Actor<Context extends BaseContext, Event = never> {
       (id) => this.#callers.fingerprint(id) ?? cause.fingerprint,
     );
     record.replies = remember(record.replies, answers);
-    await this.#kept.save(record, { strict, durable: isDurable(decision.snapshot) });
+    await this.#kept.save(record, { strict, durable: decision.snapshot.hasTag('durable') });
+    if (decision.snapshot.hasTag('rest')) this.#kept.settle();
     this.#snapshot = decision.snapshot;
     if (event !== undefined) this.#outbox?.push(event);
     if (entered) this.#log(transition);
@@ -460,9 +462,4 @@ export class Actor<Context extends BaseContext, Event = never> {
 /** `xstate.after.backOff.sandbox.stranded` is a timeout; a named timer keeps its name. */
 function timerCause(timer: string): string {
   return timer.startsWith('xstate.after.') ? 'timeout' : timer;
-}
-
-/** Whether a power cut must find the actor in this state: at rest, where callers were answered, and where the machine says so. */
-function isDurable(snapshot: AnyMachineSnapshot): boolean {
-  return snapshot.status === 'done' || snapshot.hasTag('rest') || snapshot.hasTag('durable');
 }

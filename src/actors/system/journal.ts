@@ -9,8 +9,8 @@ import type { LedgerEntry } from './step.ts';
  * The journal is the truth about an actor: everything that its successor needs after a crash. The record is replaced as
  * a whole before an effect begins and before a caller is answered.
  *
- * There are two files. `state.json` is written so that it outlives a power cut: when the actor comes to rest, and before
- * what a power cut must not undo. `state.next.json` is written on the way there, without waiting for the disk: it outlives
+ * There are two files. `state.json` is written so that it outlives a power cut: before what a power cut must not undo, and
+ * soon after the actor has come to rest, when nobody waits. `state.next.json` is written on the way there, without waiting for the disk: it outlives
  * the agent, and that is all it has to, because a power cut ends the virtual machine, the namespaces and the devices that
  * it tells of. So it counts only in the boot of the host in which it was written, and only when it is the newer one.
  */

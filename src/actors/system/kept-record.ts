@@ -44,6 +44,11 @@ export class KeptRecord<Context> {
     return this.#inTurn(() => this.#write(next, strict, durable));
   }
 
+  /** Lets the record outlive a power cut too, soon. Nobody waits for it. */
+  settle(): void {
+    void this.#inTurn(() => this.#write(this.#current, false, true));
+  }
+
   /** Takes a resource off the ledger. */
   release(kind: string): Promise<void> {
     return this.#inTurn(() =>
@@ -64,10 +69,11 @@ export class KeptRecord<Context> {
     this.#current = { ...this.#current, timers };
   }
 
-  /** Writes nothing any more. */
-  close(): void {
+  /** Begins no further writes. Resolves when the one under way is over. */
+  async close(): Promise<void> {
     this.#closed = true;
     this.#retry?.cancel();
+    await this.#lastWrite;
   }
 
   #saveLater(error: unknown): void {

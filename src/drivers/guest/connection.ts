@@ -15,8 +15,11 @@ import type { GuestEndpoint } from './types.ts';
 
 /** One connection to a guest kit: hello, a request, and the frames that come back. */
 
-/** Tries get longer: a packet that is lost before the guest runs is sent again by the kernel only after a second. */
-const TRY_MS = [40, 60, 100, 150, 250];
+/**
+ * How long one try takes at most. A packet that comes before the guest runs waits in the tap device, so a try can outlast
+ * the load; one that is lost is sent again by the kernel only after a second, so it must not take much longer.
+ */
+const TRY_MS = [200, 200, 250];
 /** Pause after a refused connection: the guest runs, and the kit will listen in a moment. */
 const REFUSED_PAUSE_MS = 10;
 

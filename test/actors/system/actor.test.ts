@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import t from 'tap';
@@ -422,75 +422,14 @@ t.test(
   },
 );
 
-t.test('the journal file is readable by its owner only', async (t) => {
-  const file = path.join(dir, 'mode.json');
-  const actor = await Actor.start(door({ journal: fileJournal(file) }), undefined);
-  const { mode } = await (await import('node:fs/promises')).stat(file);
-  t.equal(mode & 0o777, 0o600);
-  await chmod(file, 0o600);
-  await actor.stop();
-});
-
-t.test('an actor that lets commands wait takes them one at a time, in the order asked', async (t) => {
-  const turned: string[] = [];
-  const actor = await Actor.start(
-    door({
-      whenBusy: 'wait',
-      turnKey: async ({ command }) => {
-        turned.push(command?.id ?? '');
-        throw new DormouseError('DEVICE_BUSY', 'the lock is stuck');
-      },
-    }),
-    undefined,
-  );
-  const asked = ['first', 'second', 'third'];
-  const answers = await Promise.allSettled(asked.map((id) => actor.ask('open', {}, by(id))));
-  t.ok(answers.every((answer) => answer.status === 'rejected' && answer.reason.code === 'DEVICE_BUSY'));
-  t.same(turned, asked);
-  await actor.stop();
-});
-
-t.test('a command that waits is not refused when an event of the actor comes before it', async (t) => {
-  let tries = 0;
-  const actor = await Actor.start(
-    door({
-      whenBusy: 'wait',
-      turnKey: async () => {
-        tries += 1;
-        if (tries === 1) throw new DormouseError('DEVICE_BUSY', 'the lock is stuck');
-      },
-    }),
-    undefined,
-  );
-  // The state still takes the command while the event that leaves it is being journaled.
-  const before = actor.tell({ type: 'open', command: null });
-  t.match(await actor.ask('open', {}, by()), { turns: 1 });
-  t.equal(await before, true);
-  t.equal(tries, 2);
-  await actor.stop();
-});
-
-t.test('a caller that goes away while its command waits gets its reason, and nothing is done', async (t) => {
-  const held = gate();
-  let tries = 0;
-  const actor = await Actor.start(
-    door({
-      whenBusy: 'wait',
-      turnKey: async () => {
-        tries += 1;
-        await held.passed;
-      },
-    }),
-    undefined,
-  );
-  const first = actor.ask('open', {}, by());
-  const gone = new AbortController();
-  const second = actor.ask('close', {}, by('impatient', gone.signal));
-  gone.abort(new DormouseError('CANCELLED', 'The caller has gone.'));
-  held.open();
-  t.match(await first, { turns: 1 });
-  await t.rejects(second, { code: 'CANCELLED' });
-  t.equal(actor.state, 'ajar');
-  t.equal(tries, 1);
-  await actor.stop();
-});
+t.test(
+  'the journal files are readable by their owner only, and at rest the record outlives a power cut',
+  async (t) => {
+    const file = path.join(dir, 'mode.json');
+    const actor = await Actor.start(door({ journal: fileJournal(file) }), undefined);
+    await actor.stop();
+    for (const each of [file, path.join(dir, 'mode.next.json')])
+      t.equal((await stat(each)).mode & 0o777, 0o600);
+    t.equal(JSON.parse(await readFile(file, 'utf8')).value, 'shut');
+  },
+);
