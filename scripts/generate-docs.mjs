@@ -1,13 +1,21 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { describeVariables } from '../src/config/config.ts';
 import { catalogue } from '../src/errors/catalogue.ts';
 
 /**
- * Writes the documents that are made from the source: `docs/errors.md` from the catalogue of errors.
+ * Writes the documents that are made from the source: `docs/errors.md` from the catalogue of errors, and the README's
+ * table of settings from their list.
  * With `--check` it writes nothing and exits with 1 when a document is not what it would write.
  * Needs the Node of the project, which runs TypeScript: `node_modules/.bin/node scripts/generate-docs.mjs`.
  */
 export const ERRORS_FILE = path.join(import.meta.dirname, '..', 'docs', 'errors.md');
+export const README_FILE = path.join(import.meta.dirname, '..', 'README.md');
+
+/** The table stands between these two lines of the README. */
+const SETTINGS = /(?<=^<!-- settings: .* -->\n).*(?=^<!-- \/settings -->$)/ms;
+/** Fallbacks that depend on who asks, in words. */
+const FALLBACKS = { DORMOUSE_DATA_DIR: '`/var/lib/dormouse` for root, else `~/.local/share/dormouse`' };
 
 const ANSWERS = {
   refused: 'Change the request: as it is, it cannot succeed.',
@@ -55,13 +63,36 @@ export function errorsDocument() {
   ].join('\n\n')}\n`;
 }
 
+/**
+ * The README with the table of settings as it should be.
+ *
+ * @param {string} readme
+ */
+export function withSettings(readme) {
+  if (!SETTINGS.test(readme)) throw new Error('README.md has no place for the table of settings.');
+  const rows = describeVariables().map(({ name, fallback, help }) => {
+    const shown = FALLBACKS[name] ?? (fallback === '' ? '' : `\`${fallback}\``);
+    return `| \`${name}\` | ${shown} | ${help.replaceAll('|', '\\|')} |\n`;
+  });
+  return readme.replace(SETTINGS, () => `| setting | default | meaning |\n|---|---|---|\n${rows.join('')}`);
+}
+
 if (import.meta.main) {
   const isCheck = process.argv.includes('--check');
-  const wanted = errorsDocument();
-  const present = await readFile(ERRORS_FILE, 'utf8').catch(() => '');
-  if (!isCheck) await writeFile(ERRORS_FILE, wanted);
-  else if (present !== wanted) {
-    console.error('docs/errors.md is not up to date. Run: node_modules/.bin/node scripts/generate-docs.mjs');
-    process.exitCode = 1;
+  const readme = await readFile(README_FILE, 'utf8');
+  const errors = await readFile(ERRORS_FILE, 'utf8').catch(() => '');
+  const documents = [
+    { file: ERRORS_FILE, present: errors, wanted: errorsDocument() },
+    { file: README_FILE, present: readme, wanted: withSettings(readme) },
+  ];
+  for (const { file, present, wanted } of documents) {
+    if (present === wanted) continue;
+    if (!isCheck) await writeFile(file, wanted);
+    else {
+      console.error(
+        `${path.basename(file)} is not up to date. Run: node_modules/.bin/node scripts/generate-docs.mjs`,
+      );
+      process.exitCode = 1;
+    }
   }
 }
