@@ -55,10 +55,14 @@ export class Sandboxes {
   async slotHolders(): Promise<Set<string>> {
     const holders = new Set<string>();
     for (const id of await this.#onDisk()) {
-      const record = await fileJournal(this.#options.drivers.pathsOf(id).journal)
+      const held = await fileJournal(this.#options.drivers.pathsOf(id).journal)
         .load()
-        .catch(() => undefined);
-      if (record?.ledger.some((entry) => entry.kind === 'slot')) holders.add(id);
+        .then(
+          (record) => record?.ledger.some((entry) => entry.kind === 'slot') ?? false,
+          // A journal that cannot be read may name one, and its virtual machine may run in it.
+          () => true,
+        );
+      if (held) holders.add(id);
     }
     return holders;
   }

@@ -132,12 +132,13 @@ t.test('the same key with another request is refused, in whatever order its fiel
   await scheduler.create(wanted, context);
   const reversed = Object.fromEntries(Object.entries(options).reverse()) as typeof options;
   await scheduler.create({ ...wanted, options: { ...reversed, metadata: { b: '2', a: '1' } } }, context);
-  for (const other of [
+  const others: Array<Partial<typeof options>> = [
     { vcpus: 2 },
     { metadata: { a: '1' } },
     { metadata: { a: '1', b: '3' } },
     { metadata: {} },
-  ])
+  ];
+  for (const other of others)
     await t.rejects(
       scheduler.create({ ...wanted, options: { ...wanted.options, ...other } }, context),
       { code: 'IDEMPOTENCY_KEY_REUSED' },
