@@ -51,6 +51,12 @@ export const variables = {
     fallback: undefined,
     help: 'NATS server to use, such as nats://user:password@host:4222; without it one is started',
   },
+  natsName: {
+    name: 'DORMOUSE_NATS_NAME',
+    kind: 'string',
+    fallback: undefined,
+    help: "name of this process on NATS, whose replies come to _INBOX_<name>; without it the role's name",
+  },
   databaseUrl: {
     name: 'DATABASE_URL',
     kind: 'url',

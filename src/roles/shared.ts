@@ -46,12 +46,9 @@ export function required(value: string | undefined, name: string, role: string):
 }
 
 /** Connects to the bus under a name and an inbox of the role's own. Closed with `parts`. */
-export async function joinBus(
-  parts: Parts,
-  url: string,
-  name: string,
-  { clock, log }: RolePorts,
-): Promise<Bus> {
+export async function joinBus(parts: Parts, url: string, role: string, ports: RolePorts): Promise<Bus> {
+  const { config, clock, log } = ports;
+  const name = config.natsName ?? role;
   return parts.add(await connectBus({ url, name, clock, log, inboxPrefix: `_INBOX_${name}` }), (bus) =>
     bus.drain(),
   );

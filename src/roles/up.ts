@@ -89,7 +89,7 @@ function banner(
     '',
     `  curl -s ${url}/v1/sandboxes -H 'X-API-Key: ${key}' -H 'content-type: application/json' -d '{"template":"${PLATFORM_TEMPLATE}"}'`,
     '',
-    'Or see a whole life, in another terminal: bin/dormouse demo',
+    `Or see a whole life, in another terminal: ${process.env.DORMOUSE_DATA_DIR ? `DORMOUSE_DATA_DIR=${paths.root} ` : ''}bin/dormouse demo`,
     'Ctrl-C stops the server; sandboxes stay as they are.',
     '',
   ];
@@ -101,12 +101,12 @@ async function farewell({ host }: HostPart, pauseAll: boolean, print: (line: str
   if (running.length === 0) {
     print('Stopping. No sandbox runs; paused ones are kept.');
   } else if (pauseAll) {
-    print(`Stopping. Pausing ${running.length} running sandboxes …`);
+    print(`Stopping. Pausing what runs (${running.length}) …`);
     for (const { id, error } of await host.pauseAll())
       print(`  ${id} could not be paused and runs on: ${messageOf(error)}`);
   } else {
     print(
-      `Stopping. ${running.length} sandboxes run on and are found again by the next start: ${running.map(({ id }) => id).join(', ')}.`,
+      `Stopping. These run on and are found again by the next start: ${running.map(({ id }) => id).join(', ')}.`,
     );
     print('To pause them at exit instead: dormouse up --pause-on-exit');
   }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../../clock.ts';
-import { DormouseError, hasCode } from '../../errors/index.ts';
+import { DormouseError, hasCode, messageOf } from '../../errors/index.ts';
 import { newCommandId, newSandboxId, sandboxIdForKey } from '../../ids.ts';
 import type { Logger } from '../../log.ts';
 import type { CreateSandbox, HostInfo } from '../host/protocol.ts';
@@ -49,8 +49,7 @@ export class Scheduler {
       idempotency_key === undefined ? newSandboxId() : sandboxIdForKey(team_id, idempotency_key);
     const commandId = idempotency_key === undefined ? newCommandId() : `create-${sandboxId}`;
     const hosts = rankHosts(await this.#ports.hosts(), options);
-    const first = hosts[0];
-    if (!first)
+    if (hosts.length === 0)
       throw new DormouseError(
         'NO_HOST_AVAILABLE',
         'No host is there, or none is ready. `dormouse host list` shows them.',
@@ -58,29 +57,28 @@ export class Scheduler {
     const requestHash = createHash('sha256')
       .update(stableJson({ ...options, metadata: options.metadata ?? {} }))
       .digest('hex');
-    const claim = await this.#ports.claim({
-      view: this.#planned(sandboxId, first.host_id, request),
-      idempotencyKey: idempotency_key,
-      requestHash,
-    });
     const body: CreateSandbox = { sandbox_id: sandboxId, team_id, command_id: commandId, options };
-    if (!claim.created) return await this.#again(claim.view, body, context);
+    const claim = (hostId: string) =>
+      this.#ports.claim({
+        view: this.#planned(sandboxId, hostId, request),
+        idempotencyKey: idempotency_key,
+        requestHash,
+      });
 
     // Another host is tried only when the one before certainly did nothing.
     let refused: unknown;
     for (const { host_id } of hosts) {
+      // The record names the host before the host is asked: who repeats the request asks the same one.
+      if (refused) await this.#ports.unclaim(sandboxId);
+      const { created, view } = await claim(host_id);
+      if (!created) return await this.#again(view, body, context);
       try {
         return await this.#ports.createOn(host_id, body, context);
       } catch (error) {
         refused = error;
-        if (
-          !hasCode(error, 'HOST_UNREACHABLE') &&
-          !hasCode(error, 'NO_HOST_AVAILABLE') &&
-          !hasCode(error, 'HOST_DRAINING')
-        )
-          break;
+        if (!mayGoElsewhere(error)) break;
         this.#ports.log.info(
-          { host: host_id, sandbox: sandboxId, code: error.code },
+          { host: host_id, sandbox: sandboxId, err: messageOf(error) },
           'the host cannot take the sandbox',
         );
       }
@@ -118,6 +116,15 @@ export class Scheduler {
       metadata: options.metadata ?? {},
     };
   }
+}
+
+/** Errors after which another host may be asked: this one did nothing, and another may answer differently. */
+function mayGoElsewhere(error: unknown): boolean {
+  return (
+    hasCode(error, 'HOST_UNREACHABLE') ||
+    hasCode(error, 'NO_HOST_AVAILABLE') ||
+    hasCode(error, 'HOST_DRAINING')
+  );
 }
 
 /** Errors after which the host holds nothing and never published a transition: the claim can be taken back. */
