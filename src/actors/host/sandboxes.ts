@@ -176,6 +176,7 @@ export class Sandboxes {
     this.#faults.set(id, recent);
     const old = this.#ready.get(id);
     this.#ready.delete(id);
+    this.#active.delete(id);
     if (old) this.#options.vanished(old);
     await old?.actor.stop();
     if (recent.length > RESTARTS_PER_MINUTE) {
@@ -188,7 +189,10 @@ export class Sandboxes {
     await clock.sleep(100 * 2 ** recent.length, this.#stopping.signal);
     const started = this.#start(id, undefined);
     this.#active.set(id, started);
-    await started;
+    await started.catch((broken: unknown) => {
+      this.#active.delete(id);
+      throw broken;
+    });
   }
 
   #background(work: Promise<unknown>): void {

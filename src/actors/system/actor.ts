@@ -19,13 +19,15 @@ import { fingerprintOf } from './fingerprint.ts';
 import type { ActorRecord } from './journal.ts';
 import { KeptRecord } from './kept-record.ts';
 import { Mailbox } from './mailbox.ts';
-import { answersOf, type Cause, nextRecord, remember, type Transition } from './next-record.ts';
+import { answersOf, type Cause, emptyRecord, nextRecord, remember, type Transition } from './next-record.ts';
 import { Outbox } from './outbox.ts';
 import { runStep, type StepEnd, type StepRun } from './run-step.ts';
 import { RunningSteps } from './running-steps.ts';
 import type { Step } from './step.ts';
 import { Timers } from './timers.ts';
+import { logTransition, timerCause } from './transition-log.ts';
 import { Turns } from './turns.ts';
+import { Watchers } from './watchers.ts';
 
 /**
  * The runtime of one actor. The machine decides; this carries out: it journals the next state with all that has to be
@@ -40,7 +42,7 @@ export class Actor<Context extends BaseContext, Event = never> {
   readonly #timers: Timers;
   readonly #turns: Turns;
   readonly #kept: KeptRecord<Context>;
-  readonly #changed = new Set<() => void>();
+  readonly #watchers = new Watchers();
   #snapshot: AnyMachineSnapshot;
   #outbox: Outbox<Event> | undefined;
   #stopped = false;
@@ -78,19 +80,7 @@ export class Actor<Context extends BaseContext, Event = never> {
       return actor;
     }
     const first = begin(options.machine, input);
-    const empty: ActorRecord<Context> = {
-      v: 1,
-      kind: options.kind,
-      id: options.id,
-      seq: 0,
-      value: first.snapshot.value,
-      context: first.snapshot.context as Context,
-      enteredAtMs: options.ports.clock.nowMs(),
-      timers: {},
-      ledger: [],
-      outbox: [],
-      replies: [],
-    };
+    const empty = emptyRecord<Context>(options, first, options.ports.clock.nowMs());
     const actor = new Actor(options, empty, first.snapshot);
     actor.#openOutbox();
     const command = empty.context.command;
@@ -184,20 +174,12 @@ export class Actor<Context extends BaseContext, Event = never> {
   }
 
   /** Resolves when `reached` is true; it is asked now and after each transition. Rejects when `signal` aborts or the actor stops. */
-  async until(reached: () => boolean, signal: AbortSignal): Promise<void> {
-    while (!reached()) {
-      signal.throwIfAborted();
+  until(reached: () => boolean, signal: AbortSignal): Promise<void> {
+    return this.#watchers.until(() => {
+      if (reached()) return true;
       if (this.#stopped) throw new DormouseError('HOST_DRAINING', 'The host stops.');
-      await new Promise<void>((resolve) => {
-        const done = (): void => {
-          this.#changed.delete(done);
-          signal.removeEventListener('abort', done);
-          resolve();
-        };
-        this.#changed.add(done);
-        signal.addEventListener('abort', done, { once: true });
-      });
-    }
+      return false;
+    }, signal);
   }
 
   /** Resolves when the stream has all events of this actor. */
@@ -217,7 +199,7 @@ export class Actor<Context extends BaseContext, Event = never> {
     const written = this.#kept.close();
     this.#outbox?.close();
     this.#callers.answerAll(stopping);
-    this.#notify();
+    this.#watchers.notify();
     await ended;
     await this.#mailbox.idle();
     await written;
@@ -322,11 +304,11 @@ export class Actor<Context extends BaseContext, Event = never> {
     if (decision.snapshot.hasTag('rest')) this.#kept.settle();
     this.#snapshot = decision.snapshot;
     if (event !== undefined) this.#outbox?.push(event);
-    if (entered) this.#log(transition);
+    if (entered) logTransition(ports.log, transition as Transition<unknown>);
     if (entered) this.#options.transitioned?.(transition);
     for (const effect of decision.effects) this.#carryOut(effect);
     for (const { commandId, outcome } of answers) this.#callers.answer(commandId, outcome);
-    this.#notify();
+    this.#watchers.notify();
   }
 
   #carryOut(effect: Effect): void {
@@ -438,28 +420,4 @@ export class Actor<Context extends BaseContext, Event = never> {
     if (!step) throw new Error(`the machine invokes ${name}, which is no step of ${this.#options.kind}`);
     return step;
   }
-
-  #notify(): void {
-    for (const changed of [...this.#changed]) changed();
-  }
-
-  #log(transition: Transition<Context>): void {
-    const { seq, from, to, cause, commandId, step, stepDurationMs, error } = transition;
-    const line = {
-      seq,
-      from,
-      to,
-      cause,
-      ...(commandId && { command: commandId }),
-      ...(step && { step, ms: stepDurationMs }),
-      ...(error && { error }),
-    };
-    if (error) this.#options.ports.log.warn(line, 'transition');
-    else this.#options.ports.log.info(line, 'transition');
-  }
-}
-
-/** `xstate.after.backOff.sandbox.stranded` is a timeout; a named timer keeps its name. */
-function timerCause(timer: string): string {
-  return timer.startsWith('xstate.after.') ? 'timeout' : timer;
 }

@@ -34,6 +34,28 @@ export interface Transition<Context> {
 /** How many answers are remembered for commands that arrive again. */
 const REMEMBERED_REPLIES = 32;
 
+/** The record of an actor that has not begun: nothing is journaled, held or answered yet. */
+export function emptyRecord<Context>(
+  actor: { kind: string; id: string },
+  first: Decision,
+  nowMs: number,
+): ActorRecord<Context> {
+  const { value, context } = first.snapshot;
+  return {
+    v: 1,
+    kind: actor.kind,
+    id: actor.id,
+    seq: 0,
+    value,
+    context: context as Context,
+    enteredAtMs: nowMs,
+    timers: {},
+    ledger: [],
+    outbox: [],
+    replies: [],
+  };
+}
+
 /**
  * The record after a decision: pure, so that what the journal gets can be tested without an actor.
  *
