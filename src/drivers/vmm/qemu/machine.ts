@@ -56,8 +56,7 @@ export class Machine {
     this.#clock = ports.clock;
     this.#log = ports.log.child({ sandbox: ref.sandboxId, vmm: ref.pid });
     this.#child = child;
-    this.#childExit =
-      child && new Promise((resolve) => child.once('exit', (code, signal) => resolve({ code, signal })));
+    this.#childExit = child && endOf(child);
   }
 
   isAlive(): Promise<boolean> {
@@ -231,4 +230,12 @@ export class Machine {
     const parts = [this.#shutdownReason, status, await lastLogLine(this.ref.runDir)];
     return parts.filter(Boolean).join('; ') || 'nothing is known of its end';
   }
+}
+
+/** How a child process ends, or has ended: one that fails at once is over before anybody can listen. */
+function endOf(child: ChildProcess): Promise<ChildExit> {
+  const { exitCode, signalCode } = child;
+  if (exitCode !== null || signalCode !== null)
+    return Promise.resolve({ code: exitCode, signal: signalCode });
+  return new Promise((resolve) => child.once('exit', (code, signal) => resolve({ code, signal })));
 }
