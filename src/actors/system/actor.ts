@@ -29,6 +29,9 @@ import { logTransition, timerCause } from './transition-log.ts';
 import { Turns } from './turns.ts';
 import { Watchers } from './watchers.ts';
 
+/** How long an event may wait for those that follow: longer than a pause takes, shorter than a person waits. */
+const EVENTS_LINGER_MS = 100;
+
 /**
  * The runtime of one actor. The machine decides; this carries out: it journals the next state with all that has to be
  * done, then does it, and feeds what happened back as an event. See ARCHITECTURE.md, "Actors".
@@ -197,12 +200,13 @@ export class Actor<Context extends BaseContext, Event = never> {
     const ended = this.#steps.abortAll(stopping);
     this.#timers.disarmAll();
     const written = this.#kept.close();
-    this.#outbox?.close();
+    const published = this.#outbox?.finish();
     this.#callers.answerAll(stopping);
     this.#watchers.notify();
     await ended;
     await this.#mailbox.idle();
     await written;
+    await published;
   }
 
   /** The answer to a command that was seen before. */
@@ -397,9 +401,9 @@ export class Actor<Context extends BaseContext, Event = never> {
   #openOutbox(): void {
     const { sink, ports } = this.#options;
     if (!sink) return;
-    this.#outbox = new Outbox<Event>(sink, this.record.outbox as Event[], ports, (event) =>
-      this.#kept.published(event),
-    );
+    const waiting = this.record.outbox as Event[];
+    const acknowledged = (event: Event): void => this.#kept.published(event);
+    this.#outbox = new Outbox<Event>(sink, waiting, ports, acknowledged, EVENTS_LINGER_MS);
   }
 
   #abandon(commandId: string): void {

@@ -18,53 +18,74 @@ export class Outbox<Event> {
   readonly #acknowledged: (event: Event) => void;
   readonly #waiting: Event[];
   #sending = false;
+  readonly #lingerMs: number;
   #retry: Timer | undefined;
+  #linger: Timer | undefined;
   #tries = 0;
   #closed = false;
   #empty: Array<() => void> = [];
+  #sent: Promise<void> = Promise.resolve();
 
-  /** @param acknowledged called for each event that the stream has; the journal may then drop it */
+  /**
+   * @param acknowledged called for each event that the stream has; the journal may then drop it
+   * @param lingerMs how long a new event may wait for those that follow, in milliseconds: publishing and projecting an
+   * event cost processor time, which an operation of a few tens of milliseconds that is under way needs more
+   */
   constructor(
     sink: EventSink<Event>,
     waiting: readonly Event[],
     ports: { clock: Clock; log: Logger },
     acknowledged: (event: Event) => void,
+    lingerMs = 0,
   ) {
     this.#sink = sink;
     this.#waiting = [...waiting];
     this.#clock = ports.clock;
     this.#log = ports.log;
     this.#acknowledged = acknowledged;
+    this.#lingerMs = lingerMs;
     this.#pump();
   }
 
   /** Adds an event that is already in the journal. */
   push(event: Event): void {
     this.#waiting.push(event);
-    this.#pump();
+    if (this.#lingerMs === 0) this.#pump();
+    else this.#linger ??= this.#clock.after(this.#lingerMs, () => this.#pump());
   }
 
   /** Resolves when every event was acknowledged; rejects with the signal's reason when it aborts first. */
   flushed(signal: AbortSignal): Promise<void> {
     if (this.#waiting.length === 0) return Promise.resolve();
     if (signal.aborted) return Promise.reject(signal.reason);
+    this.#pump();
     return new Promise((resolve, reject) => {
       this.#empty.push(resolve);
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
     });
   }
 
+  /** Sends what only waited for company, once, and then stops as `close` does. */
+  async finish(): Promise<void> {
+    if (this.#linger) this.#pump();
+    await this.#sent;
+    this.close();
+  }
+
   /** Stops sending. What is not acknowledged stays in the journal. */
   close(): void {
     this.#closed = true;
     this.#retry?.cancel();
+    this.#linger?.cancel();
   }
 
   #pump(): void {
     if (this.#sending || this.#closed) return;
     this.#sending = true;
     this.#retry?.cancel();
-    void this.#send().then(() => {
+    this.#linger?.cancel();
+    this.#linger = undefined;
+    this.#sent = this.#send().then(() => {
       if (this.#waiting.length === 0) for (const resolve of this.#empty.splice(0)) resolve();
     });
   }

@@ -146,3 +146,44 @@ t.test('a box that is closed while it sends stops after that event', async (t) =
   t.same(begun, [1]);
   t.same(clock.armed(), []);
 });
+
+t.test(
+  'new events wait for those that follow, no longer than that, and not when somebody waits for them',
+  async (t) => {
+    const sink = stream();
+    const clock = fakeClock();
+    const box = new Outbox<number>(sink, [], { clock, log: quiet }, () => {}, 100);
+    box.push(1);
+    await clock.advance(60);
+    box.push(2);
+    await settled();
+    t.same(sink.stored, []);
+    await clock.advance(40);
+    await settled();
+    t.same(sink.stored, [1, 2], 'counted from the first');
+    box.push(3);
+    await box.flushed(AbortSignal.timeout(2000));
+    t.same(sink.stored, [1, 2, 3], 'at once');
+    box.push(4);
+    box.close();
+    await clock.advance(1000);
+    t.same(sink.stored, [1, 2, 3], 'a closed one sends nothing');
+  },
+);
+
+t.test(
+  'one that finishes sends what only waited for company, and does not wait for a stream that is away',
+  async (t) => {
+    const sink = stream();
+    const clock = fakeClock();
+    const box = new Outbox<number>(sink, [], { clock, log: quiet }, () => {}, 100);
+    box.push(1);
+    await box.finish();
+    t.same(sink.stored, [1]);
+    sink.at.open = false;
+    const other = new Outbox<number>(sink, [2], { clock, log: quiet }, () => {}, 100);
+    other.push(3);
+    await other.finish();
+    t.same([sink.stored, clock.armed()], [[1], []]);
+  },
+);
