@@ -87,9 +87,16 @@ async function say(bytes: Uint8Array, cut = 0): Promise<void> {
   await readAll(socket);
 }
 
+/** A connection that has gone holds its memory until the kit has seen it; until then others are asked to come again. */
 async function servesOthers(t: Test): Promise<void> {
-  const { exitCode } = await kit.driver.exec(kit.endpoint, execRequest(['true']), within(LIMIT_MS));
-  t.equal(exitCode, 0, 'it still serves others');
+  for (const patience = within(LIMIT_MS); ; ) {
+    const outcome = await kit.driver
+      .exec(kit.endpoint, execRequest(['true']), patience)
+      .catch((error: unknown) => error);
+    if (hasCode(outcome, 'MAILBOX_FULL')) continue;
+    t.match(outcome, { exitCode: 0 }, 'it still serves others');
+    return;
+  }
 }
 
 t.test('random bytes, before the hello and after it', async (t) => {
@@ -161,13 +168,6 @@ t.test('large frames on many connections do not take all memory', async (t) => {
   t.match(refused.toString('latin1'), 'too large together');
   for (const socket of sockets) socket.destroy();
   await Promise.all(answers);
-  // It takes the kit a moment to see that they have gone; until then it asks others to come again.
-  for (const patience = within(LIMIT_MS); ; ) {
-    const refusal = await kit.driver
-      .exec(kit.endpoint, execRequest(['true']), patience)
-      .catch((error: unknown) => error);
-    if (!hasCode(refusal, 'MAILBOX_FULL')) break;
-  }
   await servesOthers(t);
 });
 
