@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { AnyMachineSnapshot } from 'xstate';
-import type { SandboxContext, SandboxInput } from '../../../src/actors/sandbox/context.ts';
+import type { SandboxContext } from '../../../src/actors/sandbox/context.ts';
 import { sandboxMachine } from '../../../src/actors/sandbox/machine.ts';
 import { sandboxStepNames } from '../../../src/actors/sandbox/steps/names.ts';
 import {
@@ -13,29 +13,9 @@ import {
   stepDone,
   stepFailed,
 } from '../../../src/actors/system/decide.ts';
+import { sandboxInput } from './support.ts';
 
-const input: SandboxInput = {
-  id: 'sb-aaaaaaaaaaaaaaaaaaaa',
-  teamId: '00000000-0000-4000-8000-000000000001',
-  hostId: 'h-test',
-  createdAtMs: 0,
-  options: {
-    template: 'minimal',
-    vcpus: 1,
-    memory_mb: 256,
-    disk_size_mb: 1024,
-    timeout_s: 0,
-    on_timeout: 'pause',
-    auto_resume: false,
-    metadata: {},
-  },
-  source: { kind: 'image', imagePath: '/image' },
-  kernel: { kernelPath: '/kernel', initrdPath: '/initrd' },
-  mac: '02:64:00:00:00:01',
-  machineId: '0'.repeat(32),
-  secret: '0'.repeat(64),
-  command: { id: 'create', name: 'create', deadlineMs: 1 },
-};
+const input = sandboxInput();
 const error = { code: 'STEP_FAILED', detail: 'it failed' } as const;
 
 /** Walks the machine: the name of an event of its own, `ok` or `fail` for the step that the state invokes. */
