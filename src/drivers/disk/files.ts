@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { chmod, copyFile, rename, rm, stat, truncate } from 'node:fs/promises';
+import { chmod, copyFile, readdir, rename, rm, stat, truncate } from 'node:fs/promises';
 import { ExecaError, execa } from 'execa';
 import { syncPath } from '../../durable-file.ts';
 import { DormouseError, messageOf } from '../../errors/index.ts';
@@ -68,6 +68,17 @@ export async function shareBlocks(from: string, to: string): Promise<boolean> {
 export async function allocatedBytes(file: string): Promise<number> {
   // stat(2): st_blocks counts units of 512 bytes, whatever the block size of the file system.
   return (await stat(file)).blocks * 512;
+}
+
+/** What the folder has of a file: itself, and half copies of it that were left. Nothing when there is no folder. Throws `DISK_FAILED`. */
+export async function filesOf(dir: string, file: string): Promise<string[]> {
+  const names = await readdir(dir).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw diskError(`${dir} could not be read`, error);
+  });
+  return names.filter(
+    (name) => name === file || (name.startsWith(`${file}.`) && name.endsWith(PARTIAL_SUFFIX)),
+  );
 }
 
 /** A failure of the file system, or of a tool that worked on it, as one of ours. `what` begins the sentence for a person. */
