@@ -12,6 +12,8 @@ const POLL_MS = 50;
 const STOP_GRACE_MS = 60_000;
 /** Enough for the machines of a run; the file is sparse. */
 const STORE_MB = 16_384;
+/** As large as the disk of a cold create, which could not be smaller. */
+const IMAGE_MB = 1024;
 /** Settings that would lead the server to somebody else's data. */
 const FOREIGN = ['NATS_URL', 'DATABASE_URL', 'DORMOUSE_API_KEY', 'DORMOUSE_HOST_ID', 'DORMOUSE_LOG_FILE'];
 
@@ -39,6 +41,7 @@ export async function startServer(signal: AbortSignal): Promise<Server> {
         DORMOUSE_DATA_DIR: dataDir,
         DORMOUSE_HTTP_PORT: '0',
         DORMOUSE_STORE_SIZE_MB: String(STORE_MB),
+        DORMOUSE_IMAGE_SIZE_MB: String(IMAGE_MB),
       },
       extendEnv: false,
       stdin: 'ignore',

@@ -98,9 +98,9 @@ export const variables = {
   diskDriver: {
     name: 'DORMOUSE_DISK_DRIVER',
     kind: 'choice',
-    fallback: 'reflink',
-    choices: ['reflink'],
-    help: 'how disks are made',
+    fallback: 'auto',
+    choices: ['auto', 'device-mapper', 'reflink'],
+    help: 'how new disks are made; auto takes device-mapper where the kernel has it',
   },
   storeSizeMb: {
     name: 'DORMOUSE_STORE_SIZE_MB',
@@ -109,6 +109,30 @@ export const variables = {
     min: 1024,
     max: 1_073_741_824,
     help: 'size of the XFS image that is made when the data directory has no reflinks; without it most of what is free',
+  },
+  imageSizeMb: {
+    name: 'DORMOUSE_IMAGE_SIZE_MB',
+    kind: 'integer',
+    fallback: '20480',
+    min: 0,
+    max: 16_777_216,
+    help: "size in MiB that the templates' images are expanded to when a host starts, and that no disk can be smaller than; larger ones stay; 0 leaves all as they are",
+  },
+  diskLowMb: {
+    name: 'DORMOUSE_DISK_LOW_MB',
+    kind: 'integer',
+    fallback: '512',
+    min: 0,
+    max: 1_073_741_824,
+    help: 'free space on the store, in MiB, below which nothing is created or resumed',
+  },
+  diskCriticalMb: {
+    name: 'DORMOUSE_DISK_CRITICAL_MB',
+    kind: 'integer',
+    fallback: '256',
+    min: 0,
+    max: 1_073_741_824,
+    help: 'free space on the store, in MiB, below which everything that runs is paused, too',
   },
   accelerator: {
     name: 'DORMOUSE_ACCELERATOR',

@@ -75,6 +75,12 @@ export const catalogue = {
   DISK_FULL: { status: 507, answer: 'retry', title: "The host's disk is full" },
   DATA_DIR_UNWRITABLE: { status: 507, answer: 'stuck', title: "The host's data directory cannot be written" },
   DISK_FAILED: { status: 500, answer: 'stuck', title: 'The disk could not be made, attached or removed' },
+  DISK_LOST: { status: 500, answer: 'stuck', title: "The sandbox's disk cannot be read any more" },
+  IMAGE_CHANGED: {
+    status: 500,
+    answer: 'stuck',
+    title: 'The image is not the one that the disk was made from',
+  },
   DEVICE_BUSY: { status: 503, answer: 'retry', title: 'A device is in use by somebody else' },
   NETWORK_FAILED: { status: 500, answer: 'stuck', title: 'The network slot could not be made' },
   VMM_MISSING: { status: 500, answer: 'stuck', title: 'The virtual machine monitor is not installed' },

@@ -1,6 +1,7 @@
 import { lockDataDir } from '../store/lock.ts';
 import { aborted, Parts, type RoleContext } from './context.ts';
-import { DEFAULT_SHAPE, PLATFORM_TEMPLATE, startHostPart } from './host-part.ts';
+import { DEFAULT_SHAPE, PLATFORM_TEMPLATE } from './host-core.ts';
+import { startHostPart } from './host-part.ts';
 import { joinBus, required, rolePorts } from './shared.ts';
 
 /** `dormouse host`: the host of this machine as a process of its own. */

@@ -7,7 +7,8 @@ import { lockDataDir } from '../store/lock.ts';
 import { ensureDefaultKey } from './api-key.ts';
 import { aborted, Parts, type RoleContext, type RolePorts } from './context.ts';
 import { startEdgePart } from './edge-part.ts';
-import { DEFAULT_SHAPE, type HostPart, PLATFORM_TEMPLATE, startHostPart } from './host-part.ts';
+import { DEFAULT_SHAPE, type HostCore, PLATFORM_TEMPLATE } from './host-core.ts';
+import { startHostPart } from './host-part.ts';
 import { startProjectorPart } from './projector-part.ts';
 import { startSchedulerPart } from './scheduler-part.ts';
 import { joinBus, joinRecords, rolePorts } from './shared.ts';
@@ -67,7 +68,7 @@ export async function runUp({ config, signal, print, options }: RoleContext): Pr
 function banner(
   url: string,
   key: string,
-  { host, accelerator, store }: HostPart,
+  { host, accelerator, store, disk }: HostCore,
   { paths }: RolePorts,
 ): string[] {
   const there = host.sandboxes().map((sandbox) => sandbox.view().state);
@@ -82,6 +83,7 @@ function banner(
     `  Test page  ${url}/test`,
     `  API        ${url}/docs`,
     `  Data       ${paths.root} (${store})`,
+    `  Disks      ${disk.name}: ${disk.reason}`,
     `  vCPUs      ${accelerator.name}: ${accelerator.reason}`,
     `  Sandboxes  ${counts.join(', ') || 'none yet'}`,
     '',
@@ -96,7 +98,7 @@ function banner(
 }
 
 /** Says what becomes of the sandboxes, and pauses the running ones when that was asked for. */
-async function farewell({ host }: HostPart, pauseAll: boolean, print: (line: string) => void): Promise<void> {
+async function farewell({ host }: HostCore, pauseAll: boolean, print: (line: string) => void): Promise<void> {
   const running = host.sandboxes().filter((sandbox) => sandbox.actor.state === 'running');
   if (running.length === 0) {
     print('Stopping. No sandbox runs; paused ones are kept.');

@@ -2,6 +2,7 @@ import { open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { ExecaError, execa } from 'execa';
 import { diskError } from '../drivers/disk/files.ts';
+import { deviceNumber } from '../drivers/loop/device-number.ts';
 import { syncFolder, syncPath } from '../durable-file.ts';
 import { DormouseError, messageOf } from '../errors/index.ts';
 import type { Paths } from '../paths.ts';
@@ -78,14 +79,6 @@ export async function mountedOn({
   );
   const image = await realpath(storeImage).catch(() => storeImage);
   return backing?.trimEnd() === image ? 'image' : 'other';
-}
-
-/** st_dev as sysfs writes it, `major:minor`: glibc's gnu_dev_major and gnu_dev_minor, makedev(3). */
-export function deviceNumber(dev: number): string {
-  const bits = BigInt(dev);
-  const major = ((bits >> 8n) & 0xfffn) | ((bits >> 32n) & ~0xfffn);
-  const minor = (bits & 0xffn) | ((bits >> 12n) & ~0xffn);
-  return `${major}:${minor}`;
 }
 
 async function run(program: string, args: readonly string[], signal?: AbortSignal): Promise<void> {

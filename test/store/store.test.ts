@@ -3,8 +3,9 @@ import path from 'node:path';
 import { execa } from 'execa';
 import t from 'tap';
 import { cloneFile } from '../../src/drivers/disk/files.ts';
+import { deviceNumber } from '../../src/drivers/loop/device-number.ts';
 import type { Paths } from '../../src/paths.ts';
-import { deviceNumber, mountedOn } from '../../src/store/image.ts';
+import { mountedOn } from '../../src/store/image.ts';
 import { freeMb } from '../../src/store/index.ts';
 import { openTestStore, tempDataDir } from '../support/data-dir.ts';
 

@@ -1,4 +1,3 @@
-import { statfs } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { DormouseError } from '../../errors/index.ts';
 import type { SandboxContext } from '../sandbox/context.ts';
@@ -10,8 +9,6 @@ const BYTES_PER_MB = 1024 * 1024;
 const VCPUS_PER_CPU = 16;
 /** What is left to the host itself. */
 const MEMORY_SHARE = 0.9;
-/** Below this many MiB free on the store, creates are refused: a full store under running disks harms all of them. */
-export const LOW_DISK_MB = 256;
 
 export interface Limits {
   vcpus: number;
@@ -38,22 +35,8 @@ export function usedBy(sandboxes: readonly Sandbox[]): HostInfo['used'] {
   };
 }
 
-/** Free space on the file system of `folder`, in MiB. */
-export async function freeDiskMb(folder: string): Promise<number> {
-  const { bavail, bsize } = await statfs(folder);
-  return Math.floor((bavail * bsize) / BYTES_PER_MB);
-}
-
-/**
- * @throws `INVALID_SIZE` when the sandbox could never fit here, `NO_HOST_AVAILABLE` when it does not fit now,
- * `DISK_FULL` when the store is nearly full
- */
-export async function checkRoom(
-  options: SandboxContext['options'],
-  limits: Limits,
-  used: HostInfo['used'],
-  store: string,
-): Promise<void> {
+/** @throws `INVALID_SIZE` when the sandbox could never fit here, `NO_HOST_AVAILABLE` when it does not fit now */
+export function checkRoom(options: SandboxContext['options'], limits: Limits, used: HostInfo['used']): void {
   if (options.vcpus > limits.vcpus || options.memory_mb > limits.memoryMb) {
     throw new DormouseError(
       'INVALID_SIZE',
@@ -66,10 +49,4 @@ export async function checkRoom(
       `The host is full: ${used.vcpus} of ${limits.vcpus} vCPUs and ${used.memory_mb} of ${limits.memoryMb} MiB are in use. Pause or destroy a sandbox.`,
     );
   }
-  const free = await freeDiskMb(store);
-  if (free < LOW_DISK_MB)
-    throw new DormouseError(
-      'DISK_FULL',
-      `The host's store has ${free} MiB free; below ${LOW_DISK_MB} MiB no sandbox is made.`,
-    );
 }

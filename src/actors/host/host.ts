@@ -8,12 +8,14 @@ import type { CommandContext } from '../system/command.ts';
 import { volatileJournal } from '../system/journal.ts';
 import type { ActorPorts, EventSink } from '../system/ports.ts';
 import type { Step } from '../system/step.ts';
-import { checkRoom, freeDiskMb, type Limits, usedBy } from './capacity.ts';
+import { checkRoom, type Limits, usedBy } from './capacity.ts';
+import { DiskWatch } from './disk-watch.ts';
 import { newIdentity } from './identity.ts';
 import { type HostContext, hostMachine } from './machine.ts';
 import type { CreateSandbox, HostInfo } from './protocol.ts';
 import { clearDebris, findLeaks, type Leak } from './reconcile.ts';
 import { neverMind, Sandboxes } from './sandboxes.ts';
+import type { MeasureSpace, SpaceMarks } from './space.ts';
 import type { Shape, Templates } from './templates.ts';
 import { WarmMaker } from './warm.ts';
 
@@ -27,6 +29,9 @@ export interface HostOptions {
   kernel: KernelFiles;
   accelerator: 'kvm' | 'tcg';
   limits: Limits;
+  /** Measures the free space on the store. */
+  freeMb: MeasureSpace;
+  space: SpaceMarks;
   mailboxSize: number;
   ports: ActorPorts;
   sink: EventSink<SandboxTransition>;
@@ -76,6 +81,13 @@ export class Host {
       vanished,
       settled,
     });
+    const watch = new DiskWatch({
+      disk: drivers.disk,
+      sandboxes: () => sandboxes.all(),
+      freeMb: options.freeMb,
+      marks: options.space,
+      ...ports,
+    });
     const warm = new WarmMaker({ templates, sandboxes, drivers, ports, hostId, kernel });
     const steps: Record<string, Step<HostContext, unknown>> = {
       adopt: {
@@ -83,9 +95,10 @@ export class Host {
         direction: 'forward',
         timeoutMs: ADOPT_LIMIT_MS,
         async run(_, { signal, log }) {
-          const debris = await clearDebris(root, drivers, signal);
+          const debris = await clearDebris(root, drivers, signal, log);
           await drivers.network.start(await sandboxes.slotHolders(), signal);
           log.info({ ...(await sandboxes.adopt()), ...debris }, 'adopted what was there');
+          watch.start();
         },
       },
       letGo: {
@@ -93,6 +106,7 @@ export class Host {
         direction: 'undo',
         timeoutMs: STOP_LIMIT_MS,
         async run() {
+          await watch.stop();
           await warm.stop();
           await sandboxes.stop();
           await drivers.network.stop();
@@ -160,7 +174,8 @@ export class Host {
         { data: { disk_size_mb: options.disk_size_mb, minimum_mb: template.sizeMb } },
       );
     }
-    await checkRoom(options, this.#options.limits, usedBy(this.#sandboxes.all()), this.#options.root);
+    checkRoom(options, this.#options.limits, usedBy(this.#sandboxes.all()));
+    await this.#options.drivers.checkSpace();
     const source = this.#options.templates.sourceOf(options);
     // While this was being checked, the same command may have come again.
     const twin = this.#sandboxes.get(body.sandbox_id);
@@ -202,7 +217,7 @@ export class Host {
       capacity: {
         vcpus: limits.vcpus,
         memory_mb: limits.memoryMb,
-        disk_free_mb: await freeDiskMb(this.#options.root),
+        disk_free_mb: await this.#options.freeMb(),
       },
       used: usedBy(this.#sandboxes.all()),
       templates: await this.#options.templates.describe(),

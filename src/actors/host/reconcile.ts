@@ -1,6 +1,8 @@
 import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { messageOf } from '../../errors/index.ts';
 import { isSandboxId } from '../../ids.ts';
+import type { Logger } from '../../log.ts';
 import type { SandboxDrivers } from '../sandbox/drivers.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { fileJournal } from '../system/journal.ts';
@@ -11,20 +13,22 @@ import { fileJournal } from '../system/journal.ts';
  */
 
 export interface Leak {
-  kind: 'process' | 'slot' | 'folder';
+  kind: 'process' | 'slot' | 'device' | 'loop' | 'folder';
   name: string;
   detail: string;
 }
 
 /**
  * Clears what an agent that died left half-made: folders of sandboxes that never had a journal, with what runs in them,
- * and snapshots that were on their way out. Says how many it found.
+ * devices that no ledger names, and snapshots that were on their way out. Says how many sandboxes and devices it found; a device
+ * that stays is a leak, which `findLeaks` reports.
  */
 export async function clearDebris(
   root: string,
   drivers: SandboxDrivers,
   signal: AbortSignal,
-): Promise<{ cleared: number }> {
+  log: Pick<Logger, 'warn'>,
+): Promise<{ cleared: number; clearedDevices: number }> {
   let cleared = 0;
   for (const id of (await readdir(root).catch(() => [])).filter(isSandboxId)) {
     const folder = path.join(root, id);
@@ -46,7 +50,33 @@ export async function clearDebris(
     await rm(folder, { recursive: true, force: true });
     cleared += 1;
   }
-  return { cleared };
+  return { cleared, clearedDevices: await clearDevices(root, drivers, signal, log) };
+}
+
+/** Removes the devices of disks that no ledger names, and those that were only there while something lasted. */
+async function clearDevices(
+  root: string,
+  { disk, pathsOf }: SandboxDrivers,
+  signal: AbortSignal,
+  log: Pick<Logger, 'warn'>,
+): Promise<number> {
+  let cleared = 0;
+  for (const device of await disk.list(root)) {
+    const { journal, live } = pathsOf(device.sandboxId);
+    const isHeld = await fileJournal(journal)
+      .load()
+      .then(
+        (record) => record?.ledger.some(({ kind }) => kind === 'disk') ?? false,
+        // A journal that cannot be read may name it, and its virtual machine may stand on it.
+        () => true,
+      );
+    if (isHeld && !device.temporary) continue;
+    await disk.clear(device, live, signal).then(
+      () => (cleared += 1),
+      (error: unknown) => log.warn({ ...device, err: messageOf(error) }, 'a device without an owner stays'),
+    );
+  }
+  return cleared;
 }
 
 /** The difference between the machine and the ledgers. */
@@ -74,6 +104,15 @@ export async function findLeaks(
         kind: 'slot',
         name: slot.namespace,
         detail: `The slot is held for ${holder}, whose ledger does not name it.`,
+      });
+  }
+  for (const { kind, name, sandboxId, temporary } of await drivers.disk.list(root)) {
+    // One that is there while a disk is flattened is a leak only when nobody flattens it any more: then a start clears it.
+    if (!temporary && !held(sandboxId, 'disk'))
+      leaks.push({
+        kind,
+        name,
+        detail: `It is part of a disk of ${sandboxId}, whose ledger does not name it.`,
       });
   }
   for (const id of (await readdir(root).catch(() => [])).filter(isSandboxId)) {

@@ -1,5 +1,6 @@
 import { access, readdir, readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import type { DiskDriver } from '../../drivers/disk/types.ts';
 import { makeFolder, renameDurably, writeFileDurably } from '../../durable-file.ts';
 import { DormouseError } from '../../errors/index.ts';
 import type { SandboxContext, SandboxSource } from '../sandbox/context.ts';
@@ -10,7 +11,7 @@ import type { TemplateInfo } from './protocol.ts';
 export interface Template {
   name: string;
   imagePath: string;
-  /** Size of the image's file system, in MiB. */
+  /** Size of the image file, which no disk can be smaller than, in MiB. Measured, since images are expanded. */
   sizeMb: number;
 }
 
@@ -22,6 +23,7 @@ export interface Shape {
 
 const IMAGE_FILE = 'rootfs.ext4';
 const TEMPLATE_FILE = 'template.json';
+const BYTES_PER_MB = 2 ** 20;
 const exists = (file: string): Promise<boolean> =>
   access(file).then(
     () => true,
@@ -31,10 +33,16 @@ const exists = (file: string): Promise<boolean> =>
 /** The templates of a host, in one folder: `<name>/{rootfs.ext4, template.json, warm/<vcpus>x<memory>/}`. */
 export class Templates {
   readonly #root: string;
+  readonly #warmFolder: string;
   readonly #known = new Map<string, Template & { warm: Map<string, number> }>();
 
-  constructor(root: string) {
+  /**
+   * @param root folder of the templates
+   * @param diskKind kind of the disks that are made: a saved machine of another kind would give its kind to its clones
+   */
+  constructor(root: string, diskKind: DiskDriver['kind'] = 'reflink') {
     this.#root = root;
+    this.#warmFolder = diskKind === 'reflink' ? 'warm' : `warm-${diskKind}`;
   }
 
   /** Reads what is there. Folders that are not complete are left alone and not offered. */
@@ -42,8 +50,9 @@ export class Templates {
     await makeFolder(this.#root);
     for (const name of await readdir(this.#root)) {
       const imagePath = path.join(this.#root, name, IMAGE_FILE);
-      const sizeMb = await readSizeMb(path.join(this.#root, name, TEMPLATE_FILE));
-      if (sizeMb === undefined || !(await exists(imagePath))) continue;
+      if (!(await isComplete(path.join(this.#root, name, TEMPLATE_FILE)))) continue;
+      const sizeMb = await measureMb(imagePath).catch(() => undefined);
+      if (sizeMb === undefined) continue;
       const warm = new Map<string, number>();
       for (const key of await readdir(this.#warmRoot(name)).catch(() => [])) {
         const meta = await readMeta(path.join(this.#warmRoot(name), key)).catch(() => undefined);
@@ -53,7 +62,11 @@ export class Templates {
     }
   }
 
-  /** Makes sure that the template is there; `build` writes its image when it is not. */
+  /**
+   * Makes sure that the template is there; `build` writes its image when it is not.
+   *
+   * @param sizeMb size that the image is built with, in MiB, for the template's description
+   */
   async ensure(name: string, sizeMb: number, build: (imagePath: string) => Promise<void>): Promise<Template> {
     const known = this.#known.get(name);
     if (known) return known;
@@ -66,9 +79,28 @@ export class Templates {
       JSON.stringify({ v: 1, name, size_mb: sizeMb }),
       0o600,
     );
-    const template = { name, imagePath, sizeMb, warm: new Map<string, number>() };
+    const template = {
+      name,
+      imagePath,
+      sizeMb: await measureMb(imagePath),
+      warm: new Map<string, number>(),
+    };
     this.#known.set(name, template);
     return template;
+  }
+
+  /** The images, for what changes them before the host starts. `refresh` has to follow. */
+  images(): Array<Pick<Template, 'name' | 'imagePath'>> {
+    return [...this.#known.values()].map(({ name, imagePath }) => ({ name, imagePath }));
+  }
+
+  /** Measures the images again. A template whose image is gone is no longer offered. */
+  async refresh(): Promise<void> {
+    for (const template of this.#known.values()) {
+      const sizeMb = await measureMb(template.imagePath).catch(() => undefined);
+      if (sizeMb === undefined) this.#known.delete(template.name);
+      else template.sizeMb = sizeMb;
+    }
   }
 
   /** Throws `TEMPLATE_NOT_FOUND`, with the names that there are. */
@@ -125,18 +157,23 @@ export class Templates {
   }
 
   #warmRoot(name: string): string {
-    return path.join(this.#root, name, 'warm');
+    return path.join(this.#root, name, this.#warmFolder);
   }
 }
 
-/** Size of a template's file system, in MiB; undefined when its description is missing or damaged. */
-async function readSizeMb(file: string): Promise<number | undefined> {
+/** Whether the description of a template is there and whole. It is written last. */
+async function isComplete(descriptionFile: string): Promise<boolean> {
   try {
-    const { size_mb: sizeMb } = JSON.parse(await readFile(file, 'utf8'));
-    return Number.isInteger(sizeMb) ? sizeMb : undefined;
+    const { size_mb: sizeMb } = JSON.parse(await readFile(descriptionFile, 'utf8'));
+    return Number.isInteger(sizeMb);
   } catch {
-    return undefined;
+    return false;
   }
+}
+
+/** Size of the image file in MiB, rounded up. Throws the error of the file system. */
+async function measureMb(imagePath: string): Promise<number> {
+  return Math.ceil((await stat(imagePath)).size / BYTES_PER_MB);
 }
 
 function shapeKey({ vcpus, memoryMb }: Shape): string {

@@ -10,7 +10,7 @@ import { loopRegistryMachine, type RegistryContext } from './machine.ts';
 import type { LoopEntry, loopRegistryCommands } from './protocol.ts';
 import { entryOf, type LoopLeak } from './registry.ts';
 import { loopRegistrySteps } from './steps.ts';
-import { type AskUsers, kernelUsers } from './users.ts';
+import { type AskUsers, kernelUsers, sysfsUsers } from './users.ts';
 
 export interface LoopRegistryOptions {
   hostId: string;
@@ -44,14 +44,16 @@ export class LoopRegistry {
    * detached. Ready on return. Throws `LOOP_FAILED`, `DEPENDENCY_MISSING`.
    */
   static async start(options: LoopRegistryOptions): Promise<LoopRegistry> {
-    const { hostId, lane, users = kernelUsers, mailboxSize, ports } = options;
+    const { hostId, lane, mailboxSize, ports } = options;
+    const users = options.users ?? kernelUsers;
+    const newUsers = options.users ?? sysfsUsers;
     const folder = await realpath(options.folder);
     const actor = await Actor.start<RegistryContext>(
       {
         kind: 'loop-registry',
         id: hostId,
         machine: loopRegistryMachine,
-        steps: loopRegistrySteps({ folder, lane, users, clock: ports.clock }),
+        steps: loopRegistrySteps({ folder, lane, users, newUsers, clock: ports.clock }),
         journal: volatileJournal,
         ports: { ...ports, log: ports.log.child({ host: hostId, actor: 'loop-registry' }) },
         mailboxSize,

@@ -1,4 +1,4 @@
-import type { LoopDevice } from './losetup.ts';
+import type { LoopDevice } from '../../drivers/loop/losetup.ts';
 import type { LoopEntry } from './protocol.ts';
 
 /**

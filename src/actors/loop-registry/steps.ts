@@ -1,8 +1,9 @@
 import type { Clock } from '../../clock.ts';
 import type { Exclusive } from '../../drivers/disk/types.ts';
+import { lookForLoops } from '../../drivers/loop/look.ts';
+import { attachReadOnly, detachLoop, fileIdOf, listLoops } from '../../drivers/loop/losetup.ts';
 import { DormouseError, type ErrorRecord, toDormouseError } from '../../errors/index.ts';
 import type { Step } from '../system/step.ts';
-import { attachReadOnly, detachLoop, fileIdOf, listLoops } from './losetup.ts';
 import type { Attached, RegistryContext } from './machine.ts';
 import { heldBy, idle, type Look, leaks, originFor, releasedBy, seen } from './registry.ts';
 import type { AskUsers } from './users.ts';
@@ -12,7 +13,10 @@ export interface StepPorts {
   /** Real path of the folder whose files' loops are ours. No other loop is ever touched. */
   folder: string;
   lane: Exclusive;
+  /** Asks for everything, at a start and when somebody wants to know. */
   users: AskUsers;
+  /** Asks for what has changed since, around each command. */
+  newUsers: AskUsers;
   clock: Clock;
 }
 
@@ -31,12 +35,18 @@ export function loopRegistrySteps({
   folder,
   lane,
   users,
+  newUsers,
   clock,
 }: StepPorts): Record<'look' | 'attach' | 'release' | 'tidy', Step<RegistryContext, unknown>> {
-  const look = async (signal: AbortSignal): Promise<Look> => {
+  const lookAtAll = async (signal: AbortSignal): Promise<Look> => {
     const devices = (await listLoops(signal)).filter((loop) => loop.backingFile.startsWith(`${folder}/`));
     return { devices, users: Object.fromEntries(await users(signal)) };
   };
+  // Without a process, since it is done twice for every disk that is made.
+  const look = async (signal: AbortSignal): Promise<Look> => ({
+    devices: await lookForLoops(folder, signal),
+    users: Object.fromEntries(await newUsers(signal)),
+  });
 
   /** Looks until the devices are gone; what is there after that is held by somebody. */
   const settled = async (devices: readonly string[], signal: AbortSignal): Promise<Look> => {
@@ -53,7 +63,7 @@ export function loopRegistrySteps({
       name: 'look',
       direction: 'undo',
       timeoutMs: LOOK_LIMIT_MS,
-      run: (_, { signal }) => lane('loops: look', look, signal),
+      run: (_, { signal }) => lane('loops: look', lookAtAll, signal),
     },
     attach: {
       name: 'attach',

@@ -1,5 +1,6 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { ExecaError, execa } from 'execa';
+import { seeLoops } from '../../drivers/loop/look.ts';
 import { DormouseError } from '../../errors/index.ts';
 
 /**
@@ -17,41 +18,28 @@ export type AskUsers = (signal: AbortSignal) => Promise<LoopUsers>;
 /** Major number of loop devices, Documentation/admin-guide/devices.txt. */
 const LOOP_MAJOR = 7;
 
-/**
- * The kernel's answer: the holders that sysfs shows and the tables of device-mapper, together. Tables that were loaded
- * but are not active yet are only in the second.
- */
+/** The holders that sysfs shows. The kernel makes the entry when a table names the device, before the table is active. */
+export const sysfsUsers: AskUsers = async () =>
+  new Map(
+    seeLoops(() => true)
+      .filter(({ users }) => users.length > 0)
+      .map(({ device, users }) => [device, users]),
+  );
+
+/** The kernel's whole answer, for a start: sysfs and the tables of device-mapper, together. */
 export const kernelUsers: AskUsers = async (signal) => {
-  const pairs = [...(await sysfsUsers()), ...(await deviceMapperUsers(signal))];
-  const users = new Map<string, string[]>();
-  for (const [loop, user] of pairs) users.set(loop, [...new Set([...(users.get(loop) ?? []), user])].sort());
+  const users = new Map(await sysfsUsers(signal));
+  for (const [loop, user] of await tableUsers(signal))
+    users.set(loop, [...new Set([...(users.get(loop) ?? []), user])].sort());
   return users;
 };
 
-async function sysfsUsers(): Promise<Array<[loop: string, user: string]>> {
-  const loops = (await readdir('/sys/block')).filter((name) => /^loop\d+$/.test(name));
-  const found = await Promise.all(
-    loops.map(async (loop) => {
-      // A loop device can be removed while this looks.
-      const holders = await readdir(`/sys/block/${loop}/holders`).catch(() => []);
-      const names = await Promise.all(holders.map(nameOf));
-      return names.map((name): [string, string] => [`/dev/${loop}`, name]);
-    }),
-  );
-  return found.flat();
-}
-
-async function nameOf(block: string): Promise<string> {
-  const name = await readFile(`/sys/block/${block}/dm/name`, 'utf8').catch(() => block);
-  return name.trimEnd();
-}
-
-async function deviceMapperUsers(signal: AbortSignal): Promise<Array<[loop: string, user: string]>> {
+async function tableUsers(signal: AbortSignal): Promise<Array<[loop: string, user: string]>> {
   // /dev/mapper/control can be there without a driver behind it; the list of misc devices names only what is loaded.
   if (!/\bdevice-mapper$/m.test(await readFile('/proc/misc', 'utf8'))) return [];
   try {
-    const { stdout } = await execa('dmsetup', ['deps'], { env: { LC_ALL: 'C' }, cancelSignal: signal });
-    return parseDeps(stdout);
+    const { stdout } = await execa('dmsetup', ['table'], { env: { LC_ALL: 'C' }, cancelSignal: signal });
+    return parseTables(stdout);
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     if (!(error instanceof ExecaError)) throw error;
@@ -60,21 +48,23 @@ async function deviceMapperUsers(signal: AbortSignal): Promise<Array<[loop: stri
         cause: error,
       });
     const output = String(error.stderr ?? '').trim() || error.shortMessage;
-    throw new DormouseError('LOOP_FAILED', `dmsetup deps: ${output}`, {
-      data: { command: ['dmsetup', 'deps'], output },
+    throw new DormouseError('LOOP_FAILED', `dmsetup table: ${output}`, {
+      data: { command: ['dmsetup', 'table'], output },
       cause: error,
     });
   }
 }
 
 /**
- * Reads what `dmsetup deps` prints, a line for each device: `name: 2 dependencies  : (7, 1) (7, 0)`, with major and
- * minor numbers. `No devices found` when there are none. Loop devices have no partitions here, so the minor number is N.
+ * The loop devices that the tables name, and by which device. `dmsetup table` prints a line for each target,
+ * `name: 0 524288 snapshot 7:0 7:1 P 8`: the first sector, the length, the target, and its arguments, in which a device is
+ * `major:minor` as a word of its own. `No devices found` when there are none. Loop devices have no partitions here, so
+ * the minor number is N.
  */
-export function parseDeps(text: string): Array<[loop: string, user: string]> {
+export function parseTables(text: string): Array<[loop: string, user: string]> {
   return text.split('\n').flatMap((line) => {
-    const [, name = '', devices = ''] = /^(.+): \d+ dependencies\s*:(.*)$/.exec(line) ?? [];
-    return [...devices.matchAll(/\((\d+), ?(\d+)\)/g)]
+    const [, name = '', args = ''] = /^(.+): \d+ \d+ \S+(.*)$/.exec(line) ?? [];
+    return [...args.matchAll(/(?<= )(\d+):(\d+)(?= |$)/g)]
       .filter(([, major]) => Number(major) === LOOP_MAJOR)
       .map(([, , minor]): [string, string] => [`/dev/loop${minor}`, name]);
   });

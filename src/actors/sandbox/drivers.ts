@@ -19,6 +19,8 @@ export interface SandboxDrivers {
   sessions: GuestSessions;
   /** Copies a file, by reflink where the file system can. */
   cloneFile(from: string, to: string, signal: AbortSignal): Promise<void>;
+  /** Throws `DISK_FULL` when the host has too little free space for a sandbox more. */
+  checkSpace(): Promise<void>;
   /** Folders of a sandbox. */
   pathsOf(sandboxId: string): SandboxPaths;
   /** How long a guest may take to answer after it was started, in milliseconds. */

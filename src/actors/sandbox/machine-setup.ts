@@ -21,7 +21,11 @@ export type SandboxEvent =
   /** A program is run in the guest: the time until `on_timeout` begins anew. */
   | { type: 'exec'; atMs: number }
   /** The time is over. */
-  | { type: 'expired'; atMs: number };
+  | { type: 'expired'; atMs: number }
+  /** The host's store is nearly full. */
+  | { type: 'spaceLow'; atMs: number }
+  /** The kernel gave the disk up. */
+  | { type: 'diskLost'; atMs: number; error: ErrorRecord };
 
 /** First pause between two tries of a stranded sandbox, and the longest, in milliseconds. */
 export const STRANDED_RETRY_MIN_MS = 1_000;
@@ -95,11 +99,12 @@ export const sandboxSetup = setup({
   guards: {
     limited: ({ context }) => context.options.timeout_s > 0,
     pauseOnTimeout: ({ context }) => context.options.on_timeout === 'pause',
-    /** The saved state is gone or unreadable: only the disk is left. */
+    /** The saved state is gone or unreadable, or its disk is: there is nothing to go on from. */
     nothingToLoad: ({ event }) =>
-      ['VMM_GONE', 'SNAPSHOT_INVALID'].includes(
+      ['VMM_GONE', 'SNAPSHOT_INVALID', 'DISK_LOST'].includes(
         (event as unknown as { error?: ErrorRecord }).error?.code ?? '',
       ),
+    diskLost: ({ event }) => (event as unknown as { error?: ErrorRecord }).error?.code === 'DISK_LOST',
     headingPausing: ({ context }) => context.heading === 'pausing',
     headingRollingBack: ({ context }) => context.heading === 'rollingBack',
     headingUndoing: ({ context }) => context.heading === 'undoing',

@@ -121,6 +121,12 @@ export const sandboxMachine = sandboxSetup.createMachine({
             ],
           },
         ],
+        // A file system that is full ruins a disk; a paused sandbox takes nothing more.
+        spaceLow: { target: 'pausing', actions: 'begin' },
+        diskLost: {
+          target: 'crashed',
+          actions: [assign({ failure: ({ event }) => event.error }), heading('crashing')],
+        },
         expired: [
           { guard: 'pauseOnTimeout', target: 'pausing', actions: 'begin' },
           { target: 'destroying', actions: 'begin' },
@@ -169,7 +175,10 @@ export const sandboxMachine = sandboxSetup.createMachine({
           invoke: {
             ...step('detachDisk'),
             onDone: { target: 'committing', actions: take },
-            onError: { target: 'restarting', actions: fail },
+            onError: [
+              { guard: 'diskLost', ...toCrashed },
+              { target: 'restarting', actions: fail },
+            ],
           },
         },
         // What follows must not be undone by a power cut that takes the note of it: hence `durable`, here and below.

@@ -1,3 +1,5 @@
+import type { DormouseError } from '../../errors/index.ts';
+
 /**
  * Disks. A driver keeps a sandbox's disk as one or more files inside a folder (`live/` or `snapshot/`) and can make it
  * a thing that a virtual machine monitor opens. Every operation is idempotent: it makes sure of its result, and doing it
@@ -43,21 +45,43 @@ export interface DiskUsage {
   sizeBytes: number;
   /** What the disk's own files take on the host, in bytes: `blocks * 512`, never the apparent size. */
   allocatedBytes: number;
+  /** What the kernel says of an attached device-mapper disk, in sectors of 512 bytes of its copy-on-write device. */
+  snapshot?: { allocatedSectors: number; totalSectors: number; metadataSectors: number };
+}
+
+/** A kernel device that was made for a sandbox's disk. */
+export interface HeldDevice {
+  kind: 'device' | 'loop';
+  /** Name of the device-mapper device, or path of the loop device. */
+  name: string;
+  sandboxId: string;
+  /** There only while an operation lasts: after a restart of the host it is left over. */
+  temporary: boolean;
 }
 
 export interface DiskDriver {
+  /** What new disks are. */
   readonly kind: 'reflink' | 'device-mapper';
 
   /** Makes sure that the folder holds a disk made from the image. Throws `DISK_FULL`, `DISK_FAILED`, `INVALID_SIZE`. */
   create(spec: DiskSpec, signal: AbortSignal): Promise<void>;
 
-  /** Makes sure that `toDir` holds a copy of the disk in `fromDir`, constant in time where the file system can. */
-  clone(fromDir: string, toDir: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Makes sure that `toDir` holds a copy of the disk in `fromDir`, constant in time where the file system can. With `sizeMb` it
+   * is a disk of that many MiB if that is larger; its guest must be told.
+   */
+  clone(fromDir: string, toDir: string, signal: AbortSignal, options?: { sizeMb?: number }): Promise<void>;
 
-  /** Makes sure that the disk can be opened. A stale device of the same name is removed first. */
+  /**
+   * Makes sure that the disk can be opened. What is attached of this very disk is used; a stale device of the same name is
+   * removed first. Throws `DISK_LOST`, `IMAGE_CHANGED`, `DEVICE_BUSY`, `DISK_FAILED`, `LOOP_FAILED`.
+   */
   attach(disk: DiskRef, signal: AbortSignal): Promise<AttachedDisk>;
 
-  /** Makes sure that no device of the disk is left. Its files stay. Throws `DEVICE_BUSY` when somebody holds it open. */
+  /**
+   * Makes sure that no device of the disk is left. Its files stay. Throws `DEVICE_BUSY` when somebody holds it open: it is
+   * attached as before then.
+   */
   detach(disk: DiskRef, signal: AbortSignal): Promise<void>;
 
   /** Makes sure that neither devices nor files of the disk are left. */
@@ -66,6 +90,24 @@ export interface DiskDriver {
   /** Writes the disk as a standalone image to `imagePath`. The disk must not change meanwhile. Not in the lane. */
   flatten(disk: DiskRef, imagePath: string, signal: AbortSignal): Promise<void>;
 
-  /** What the disk takes, measured. */
+  /** Waits until the detached disk in the folder has reached the host's disk. */
+  sync(dir: string): Promise<void>;
+
+  /** Checks that the disk, if it is attached, can still be read and written. Throws `DISK_LOST`. */
+  check(disk: DiskRef): Promise<void>;
+
+  /** What the disk takes, measured. Throws `DISK_LOST`. */
   usage(disk: DiskRef): Promise<DiskUsage>;
+
+  /** The image without which the disk in the folder is nothing; undefined when it needs none or there is no disk. */
+  imageOf(dir: string): Promise<string | undefined>;
+
+  /** The sandboxes whose attached disks the kernel has given up, with the reason. Throws `DISK_FAILED` when it cannot be asked. */
+  lost(): Promise<ReadonlyMap<string, DormouseError>>;
+
+  /** All devices on files below `root` (`<root>/<sandbox id>/…`), by looking at the kernel. */
+  list(root: string): Promise<HeldDevice[]>;
+
+  /** Makes sure that a device of `list` is gone. `dir`: folder of the disk that it may belong to. Throws `DEVICE_BUSY`. */
+  clear(device: HeldDevice, dir: string, signal: AbortSignal): Promise<void>;
 }

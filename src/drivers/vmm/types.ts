@@ -77,7 +77,7 @@ export interface VmmDriver {
   /** Deletes what `save` wrote. */
   discardSave(stateDir: string): Promise<void>;
 
-  /** Tells the guest that its disk now has this size (bytes), growing the file under a raw disk. */
+  /** Tells the guest that its disk now has this size, in bytes. A file under it is grown to that; a device must have it. */
   growDisk(vm: VmRef, sizeBytes: number, signal: AbortSignal): Promise<void>;
 
   /**

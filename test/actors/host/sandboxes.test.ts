@@ -41,7 +41,8 @@ async function host(t: Test, { streamIsAway = false } = {}) {
     guestTimeoutMs: 1000,
     cloneFile: nothing,
     guest: {},
-    disk: { kind: 'reflink', detach: nothing, remove: nothing },
+    disk: { kind: 'reflink', detach: nothing, remove: nothing, list: async () => [] },
+    checkSpace: nothing,
     network: { kind: 'namespace', release: nothing },
     vmm: {
       kind: 'qemu',
@@ -132,7 +133,10 @@ t.test('a journal that cannot be read is left alone and counted, and the others 
   const damaged = '{"v":1,"kind":"sand';
   await writeFile(pathsOf(bad).journal, damaged);
   await mkdir(pathsOf(bad).live);
-  t.same(await clearDebris(root, drivers, AbortSignal.timeout(2000)), { cleared: 0 });
+  t.same(await clearDebris(root, drivers, AbortSignal.timeout(2000), quiet), {
+    cleared: 0,
+    clearedDevices: 0,
+  });
   t.match(await sandboxes.adopt(), { adopted: 1, unreadable: 1 });
   t.same(
     sandboxes.all().map(({ id }) => id),
@@ -153,12 +157,21 @@ t.test('a folder without a journal is debris: what runs in it is stopped, and it
   await mkdir(path.join(root, 'not-ours'));
   await mkdir(path.join(pathsOf(kept).root, 'trash-1'));
   await writeFile(`${pathsOf(kept).journal}.0badf00d.tmp`, '{');
-  t.same(await clearDebris(root, drivers, AbortSignal.timeout(2000)), { cleared: 1 });
+  t.same(await clearDebris(root, drivers, AbortSignal.timeout(2000), quiet), {
+    cleared: 1,
+    clearedDevices: 0,
+  });
   t.same(stopped, [debris]);
   t.same((await readdir(root)).sort(), ['not-ours', kept].sort());
   t.same(await readdir(pathsOf(kept).root), ['state.json']);
-  t.same(await clearDebris(root, drivers, AbortSignal.timeout(2000)), { cleared: 0 });
-  t.same(await clearDebris(path.join(root, 'nowhere'), drivers, AbortSignal.timeout(2000)), { cleared: 0 });
+  t.same(await clearDebris(root, drivers, AbortSignal.timeout(2000), quiet), {
+    cleared: 0,
+    clearedDevices: 0,
+  });
+  t.same(await clearDebris(path.join(root, 'nowhere'), drivers, AbortSignal.timeout(2000), quiet), {
+    cleared: 0,
+    clearedDevices: 0,
+  });
 });
 
 t.test('an actor whose code fails is started again from its journal, five times in a minute', async (t) => {

@@ -11,10 +11,14 @@ async function folder(t: Test): Promise<string> {
   t.teardown(() => rm(dir, { recursive: true, force: true }));
   return dir;
 }
+const MIB = 2 ** 20;
+/** Makes an image of that size, with a hole for a file system. */
 const build =
-  (content = 'image') =>
-  async (imagePath: string) =>
-    await writeFile(imagePath, content);
+  (sizeMb = 64) =>
+  async (imagePath: string) => {
+    await writeFile(imagePath, 'image');
+    await truncate(imagePath, sizeMb * MIB);
+  };
 const wish = (changes = {}) =>
   sandboxInput({}, { template: 'minimal', vcpus: 1, memory_mb: 512, disk_size_mb: 20_480, ...changes })
     .options;
@@ -103,18 +107,44 @@ t.test('folders that are not complete are left alone and not offered', async (t)
     t.same((await readdir(path.join(root, name))).sort(), Object.keys(files).sort(), name);
 });
 
+t.test('the size of a template is that of its image, whatever its description says', async (t) => {
+  const root = await folder(t);
+  const templates = new Templates(root);
+  t.match(await templates.ensure('minimal', 64, build(65)), { sizeMb: 65 });
+  await templates.ensure('debian', 64, build(64));
+  const images = templates.images();
+  t.same(images, [
+    { name: 'minimal', imagePath: path.join(root, 'minimal', 'rootfs.ext4') },
+    { name: 'debian', imagePath: path.join(root, 'debian', 'rootfs.ext4') },
+  ]);
+  for (const { imagePath } of images) await truncate(imagePath, 100 * MIB + 1);
+  t.equal(templates.get('minimal').sizeMb, 65, 'measured when it is asked for');
+  await templates.refresh();
+  t.equal(templates.get('minimal').sizeMb, 101, 'rounded up: a disk that is smaller cannot hold it');
+  t.match(await templates.describe(), [{ size_mb: 101 }, { size_mb: 101 }]);
+  const later = new Templates(root);
+  await later.load();
+  t.equal(later.get('debian').sizeMb, 101);
+
+  await rm(path.join(root, 'debian', 'rootfs.ext4'));
+  await later.refresh();
+  t.throws(() => later.get('debian'), { code: 'TEMPLATE_NOT_FOUND' });
+  t.same(
+    later.images().map(({ name }) => name),
+    ['minimal'],
+    'one whose image is gone is no longer offered',
+  );
+});
+
 t.test('what an image takes is what its blocks take', async (t) => {
   const templates = new Templates(await folder(t));
   await templates.ensure('minimal', 64, async (imagePath) => {
     await writeFile(imagePath, Buffer.alloc(8192, 1));
-    await truncate(imagePath, 64 * 1024 * 1024);
+    await truncate(imagePath, 64 * MIB);
   });
   const [info] = await templates.describe();
   t.match(info, { name: 'minimal', size_mb: 64, warm: [] });
-  t.ok(
-    info && info.allocated_bytes >= 8192 && info.allocated_bytes < 1024 * 1024,
-    `${info?.allocated_bytes}`,
-  );
+  t.ok(info && info.allocated_bytes >= 8192 && info.allocated_bytes < MIB, `${info?.allocated_bytes}`);
 });
 
 t.test(

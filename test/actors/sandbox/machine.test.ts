@@ -323,6 +323,28 @@ t.test('a pause by timeout that failed is tried again later and never destroys',
   t.equal(walk.context.expiresAtMs, 1000 + 60_000);
 });
 
+t.test('a host that is nearly full pauses what runs, and a pause that fails leaves it running', async (t) => {
+  const low = running().go('spaceLow');
+  t.equal(low.state, 'pausing.draining');
+  t.equal(low.go('ok', 'ok', 'ok', 'ok', 'ok', 'ok', 'ok').state, 'paused');
+  t.equal(running().go('spaceLow', 'ok', 'ok', 'fail', 'ok').state, 'running');
+  t.throws(() => paused().go('spaceLow'), 'what is paused takes nothing more');
+});
+
+t.test('a disk that the kernel gave up is a crash, whatever was under way', async (t) => {
+  const lost = { code: 'DISK_LOST', detail: 'gone' };
+  const walk = running().go({ type: 'diskLost', error: lost });
+  t.equal(walk.state, 'crashed.cleaning');
+  t.equal(walk.go('ok').context.lastError?.code, 'DISK_LOST');
+
+  const pausing = running().go('pause', 'ok', 'ok', 'ok', 'ok');
+  t.equal(pausing.state, 'pausing.detachingDisk');
+  const [step] = activeSteps(pausing.snapshot);
+  pausing.go(stepFailed(step?.invokeId ?? '', lost));
+  t.equal(pausing.state, 'crashed.cleaning', 'there is nothing to roll back to');
+  t.same(pausing.go('ok').answer, ['c-pause', 'DISK_LOST']);
+});
+
 t.test('commands that do not fit are not taken', async (t) => {
   const takes = (walk: Walk): string[] =>
     ['pause', 'resume', 'restart', 'ping', 'destroy'].filter((type) => walk.snapshot.can({ type } as never));

@@ -25,7 +25,7 @@ type Move =
   | { kind: 'done'; output: unknown }
   | { kind: 'failed'; code: string }
   | { kind: 'command'; name: 'pause' | 'resume' | 'restart' | 'destroy' | 'ping' }
-  | { kind: 'own'; type: 'exec' | 'expired' }
+  | { kind: 'own'; type: 'exec' | 'expired' | 'spaceLow' | 'diskLost' }
   | { kind: 'timer' };
 
 const move: fc.Arbitrary<Move> = fc.oneof(
@@ -47,7 +47,14 @@ const move: fc.Arbitrary<Move> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       kind: fc.constant('failed' as const),
-      code: fc.constantFrom('STEP_FAILED', 'STEP_TIMEOUT', 'VMM_GONE', 'SNAPSHOT_INVALID', 'DEVICE_BUSY'),
+      code: fc.constantFrom(
+        'STEP_FAILED',
+        'STEP_TIMEOUT',
+        'VMM_GONE',
+        'SNAPSHOT_INVALID',
+        'DEVICE_BUSY',
+        'DISK_LOST',
+      ),
     }),
   },
   {
@@ -59,7 +66,10 @@ const move: fc.Arbitrary<Move> = fc.oneof(
   },
   {
     weight: 1,
-    arbitrary: fc.record({ kind: fc.constant('own' as const), type: fc.constantFrom('exec', 'expired') }),
+    arbitrary: fc.record({
+      kind: fc.constant('own' as const),
+      type: fc.constantFrom('exec', 'expired', 'spaceLow', 'diskLost'),
+    }),
   },
   { weight: 1, arbitrary: fc.constant({ kind: 'timer' as const }) },
 );
@@ -89,7 +99,11 @@ function eventOf(
       return snapshot.can(event as never) ? event : undefined;
     }
     case 'own': {
-      const event = { type: at.type, atMs };
+      const event = {
+        type: at.type,
+        atMs,
+        ...(at.type === 'diskLost' && { error: { code: 'DISK_LOST', detail: `failure ${number}` } }),
+      };
       return snapshot.can(event as never) ? event : undefined;
     }
     case 'timer':

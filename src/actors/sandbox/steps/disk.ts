@@ -7,7 +7,7 @@ import type { SandboxDrivers, SandboxStep } from '../drivers.ts';
 import { checkSynced, readMeta } from '../snapshot-meta.ts';
 
 /** Disk and memory files: made, cloned, attached, detached. */
-export function diskSteps({ disk, cloneFile, pathsOf }: SandboxDrivers) {
+export function diskSteps({ disk, cloneFile, checkSpace, pathsOf }: SandboxDrivers) {
   /** Makes sure that `live/` is there and empty: what an interrupted try left is worth nothing. */
   const emptyLive = async (context: SandboxContext): Promise<string> => {
     const { live, run } = pathsOf(context.id);
@@ -43,7 +43,8 @@ export function diskSteps({ disk, cloneFile, pathsOf }: SandboxDrivers) {
           signal,
         );
       } else {
-        await disk.clone(context.source.dir, live, signal);
+        const sizeMb = context.options.disk_size_mb;
+        await disk.clone(context.source.dir, live, signal, { sizeMb });
         await cloneFile(path.join(context.source.dir, MEMORY_FILE), path.join(live, MEMORY_FILE), signal);
       }
       return { diskPath: (await disk.attach({ sandboxId: context.id, dir: live }, signal)).path };
@@ -58,6 +59,7 @@ export function diskSteps({ disk, cloneFile, pathsOf }: SandboxDrivers) {
     acquires: ['live'],
     async run(context, { signal }) {
       const { snapshot } = pathsOf(context.id);
+      await checkSpace();
       await checkSynced(snapshot, await readMeta(snapshot));
       const live = await emptyLive(context);
       await disk.clone(snapshot, live, signal);
@@ -83,6 +85,8 @@ export function diskSteps({ disk, cloneFile, pathsOf }: SandboxDrivers) {
     timeoutMs: 15_000,
     releases: ['disk'],
     async run(context, { signal }) {
+      // Nothing could be resumed from a disk that the kernel has given up.
+      await disk.check({ sandboxId: context.id, dir: pathsOf(context.id).live });
       await undoDisk(context, signal);
       return { diskPath: null };
     },

@@ -151,7 +151,7 @@ export function snapshotSteps(drivers: SandboxDrivers) {
     async run({ id }, { signal }) {
       const { snapshot } = pathsOf(id);
       await syncPath(path.join(snapshot, MEMORY_FILE));
-      await syncPath(snapshot);
+      await disk.sync(snapshot);
       if (!signal.aborted && (await exists(snapshot))) await markSynced(snapshot);
       return {};
     },

@@ -1,8 +1,8 @@
-import { readdir, rm, stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { makeFolder, syncFolder } from '../../../durable-file.ts';
+import { makeFolder, syncFolder, syncPath } from '../../../durable-file.ts';
 import { DormouseError } from '../../../errors/index.ts';
-import { allocatedBytes, cloneFile, diskError, PARTIAL_SUFFIX } from '../files.ts';
+import { allocatedBytes, cloneFile, diskError, filesOf } from '../files.ts';
 import type { DiskDriver } from '../types.ts';
 
 const BYTES_PER_MB = 2 ** 20;
@@ -37,9 +37,12 @@ export function createReflinkDriver(): DiskDriver {
       await cloneFile(imagePath, disk, signal, { sizeBytes });
     },
 
-    async clone(fromDir, toDir, signal) {
+    async clone(fromDir, toDir, signal, { sizeMb } = {}) {
       await makeFolder(toDir);
-      await cloneFile(path.join(fromDir, DISK_FILE), path.join(toDir, DISK_FILE), signal);
+      const from = path.join(fromDir, DISK_FILE);
+      const { size } = await statOf(from, 'The disk');
+      const sizeBytes = Math.max(size, (sizeMb ?? 0) * BYTES_PER_MB);
+      await cloneFile(from, path.join(toDir, DISK_FILE), signal, { sizeBytes });
     },
 
     async attach({ dir }, signal) {
@@ -52,14 +55,7 @@ export function createReflinkDriver(): DiskDriver {
     async detach() {},
 
     async remove({ dir }) {
-      const names = await readdir(dir).catch((error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT') return [];
-        throw diskError(`${dir} could not be read`, error);
-      });
-      const ours = names.filter(
-        (name) => name === DISK_FILE || (name.startsWith(`${DISK_FILE}.`) && name.endsWith(PARTIAL_SUFFIX)),
-      );
-      for (const name of ours) {
+      for (const name of await filesOf(dir, DISK_FILE)) {
         await rm(path.join(dir, name), { force: true }).catch((error: unknown) => {
           throw diskError(`${path.join(dir, name)} could not be removed`, error);
         });
@@ -71,10 +67,23 @@ export function createReflinkDriver(): DiskDriver {
       await syncFolder(path.dirname(imagePath));
     },
 
+    async sync(dir) {
+      await syncPath(path.join(dir, DISK_FILE));
+      await syncPath(dir);
+    },
+
     async usage({ dir }) {
       const disk = path.join(dir, DISK_FILE);
       return { sizeBytes: (await statOf(disk, 'The disk')).size, allocatedBytes: await allocatedBytes(disk) };
     },
+
+    async check() {},
+
+    // A clone needs its image no more, and there are no devices that could be lost or left.
+    imageOf: async () => undefined,
+    lost: async () => new Map(),
+    list: async () => [],
+    async clear() {},
   };
 }
 

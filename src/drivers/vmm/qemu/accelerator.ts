@@ -20,11 +20,15 @@ export interface AcceleratorProbe {
   initrdPath: string;
   /** Where the answer is kept. It holds for this boot of the host and this version of QEMU. */
   memoFile: string;
+  /** How long the kernel may be silent before KVM is taken not to work, in milliseconds; default: 8000. */
+  silenceMs?: number;
 }
 
 const KVM_DEVICE = '/dev/kvm';
-/** KVM boots the kernel within a second; a loaded host may need some more. In milliseconds. */
-const TRIAL_MS = 8_000;
+/** A KVM that works says something all the time while the kernel comes up, within a second. In milliseconds. */
+const SILENCE_MS = 8_000;
+/** Inside an emulated machine on a busy host that takes a minute, since each character of the console is slow. In milliseconds. */
+const TRIAL_MS = 300_000;
 const TRIAL_MEMORY_MB = 128;
 /** The kernel says this when all of it has come up and the first program starts. */
 const SIGN_OF_LIFE = /Run \/init as init process/;
@@ -88,7 +92,7 @@ async function decide(
 export async function tryToBoot(
   qemu: string,
   accelerator: Accelerator['name'],
-  { kernelPath, initrdPath }: Pick<AcceleratorProbe, 'kernelPath' | 'initrdPath'>,
+  { kernelPath, initrdPath, silenceMs = SILENCE_MS }: Omit<AcceleratorProbe, 'memoFile'>,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<string | undefined> {
@@ -109,24 +113,26 @@ export async function tryToBoot(
     },
   );
   let output = '';
+  const lines = subprocess.iterable({ from: 'all' });
   const signOfLife = async (): Promise<boolean> => {
-    for await (const line of subprocess.iterable({ from: 'all' })) {
-      output = `${output}${line}\n`.slice(-OUTPUT_CHARS);
-      if (SIGN_OF_LIFE.test(line)) return true;
+    for (;;) {
+      const { done, value } = await withDeadline(clock, silenceMs, 'The next line', () => lines.next());
+      if (done) return false;
+      output = `${output}${value}\n`.slice(-OUTPUT_CHARS);
+      if (SIGN_OF_LIFE.test(value)) return true;
     }
-    return false;
   };
   try {
     const alive = withDeadline(clock, TRIAL_MS, 'The trial', signOfLife);
     if (await unlessAborted(alive, signal)) return undefined;
     // QEMU's first complaint is the cause; an assertion that fails later is not.
-    const lines = output.trim().split('\n');
-    return lines.find((line) => line.startsWith('qemu')) ?? (lines.at(-1) || 'QEMU ended without a word');
+    const said = output.trim().split('\n');
+    return said.find((line) => line.startsWith('qemu')) ?? (said.at(-1) || 'QEMU ended without a word');
   } catch (error) {
     signal.throwIfAborted();
-    return error instanceof DormouseError
-      ? `nothing was heard of it within ${TRIAL_MS / 1000} s`
-      : messageOf(error);
+    if (!(error instanceof DormouseError)) return messageOf(error);
+    const last = output.trim().split('\n').at(-1);
+    return last ? `it came no further than: ${last}` : `nothing was heard of it within ${silenceMs / 1000} s`;
   } finally {
     subprocess.kill('SIGKILL');
     await subprocess;

@@ -1,4 +1,5 @@
 import { DormouseError } from '../../../errors/index.ts';
+import { faultPoint } from '../../../fault-points.ts';
 import type { Accelerator, VmmDriver, VmRef } from '../types.ts';
 import { unlessAborted } from './abort.ts';
 import { type AcceleratorProbe, probeAccelerator } from './accelerator.ts';
@@ -110,17 +111,20 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       const size = blocks.find(({ device }) => device === DISK_ID)?.inserted?.image['virtual-size'] ?? 0;
       if (sizeBytes < size)
         throw new DormouseError('INVALID_SIZE', `The disk has ${size} bytes; ${sizeBytes} would cut it off.`);
-      if (sizeBytes > size)
-        await machine.execute('block_resize', { device: DISK_ID, size: sizeBytes }, signal);
+      // Also when the disk has that size already: the guest, which was saved with a smaller one, is told by this alone.
+      await machine.execute('block_resize', { device: DISK_ID, size: sizeBytes }, signal);
     },
 
     async stop(vm, graceMs, signal) {
-      if ('pid' in vm && (await machineOf(vm).isAlive()))
-        return await stopMachine(machineOf(vm), graceMs, signal);
-      // The one that is known has ended, but the agent may have died before it could record the one after it.
-      if ('pid' in vm) await stopMachine(machineOf(vm), 0, signal);
-      const found = await findMachine(vm.sandboxId, vm.runDir);
-      if (found) await stopMachine(machineOf(found), graceMs, signal);
+      if ('pid' in vm && (await machineOf(vm).isAlive())) {
+        await stopMachine(machineOf(vm), graceMs, signal);
+      } else {
+        // The one that is known has ended, but the agent may have died before it could record the one after it.
+        if ('pid' in vm) await stopMachine(machineOf(vm), 0, signal);
+        const found = await findMachine(vm.sandboxId, vm.runDir);
+        if (found) await stopMachine(machineOf(found), graceMs, signal);
+      }
+      faultPoint('monitor is gone');
     },
 
     find: findMachine,

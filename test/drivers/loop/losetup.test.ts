@@ -9,10 +9,9 @@ import {
   fileIdOf,
   listLoops,
   parseLoops,
-} from '../../../src/actors/loop-registry/losetup.ts';
-import { kernelUsers, parseDeps } from '../../../src/actors/loop-registry/users.ts';
+} from '../../../src/drivers/loop/losetup.ts';
 import { hasCode } from '../../../src/errors/index.ts';
-import { imageFolder } from './support.ts';
+import { imageFolder } from '../../actors/loop-registry/support.ts';
 
 const seed = Number(process.env.DORMOUSE_TEST_SEED ?? Date.now() % 2 ** 31);
 t.comment(`seed ${seed}; repeat with DORMOUSE_TEST_SEED`);
@@ -73,43 +72,4 @@ t.test('what losetup lists', async (t) => {
     }),
     { seed },
   );
-});
-
-t.test('what dmsetup lists', async (t) => {
-  t.same(parseDeps('No devices found\n'), []);
-  t.same(
-    parseDeps(
-      'sb-1: 2 dependencies\t: (7, 1) (7, 0)\nplain: 1 dependencies\t: (254, 0)\na: b: 1 dependencies\t: (7, 12)\n',
-    ),
-    [
-      ['/dev/loop1', 'sb-1'],
-      ['/dev/loop0', 'sb-1'],
-      ['/dev/loop12', 'a: b'],
-    ],
-  );
-  const users = fc.array(
-    fc.record({
-      name: fc.stringMatching(/^[A-Za-z0-9#+.:=@_-]{1,127}$/),
-      loops: fc.uniqueArray(fc.nat(1000), { maxLength: 4 }),
-    }),
-  );
-  fc.assert(
-    fc.property(users, (devices) => {
-      const text = devices
-        .map(
-          ({ name, loops }) =>
-            `${name}: ${loops.length} dependencies\t: ${loops.map((n) => `(7, ${n})`).join(' ')}\n`,
-        )
-        .join('');
-      const expected = devices.flatMap(({ name, loops }) => loops.map((n) => [`/dev/loop${n}`, name]));
-      return JSON.stringify(parseDeps(text)) === JSON.stringify(expected);
-    }),
-    { seed },
-  );
-});
-
-t.test('a loop that nothing stands on has no users', async (t) => {
-  const images = await imageFolder(t);
-  const device = await attachReadOnly(await images.image('a.img'), signal);
-  t.notOk((await kernelUsers(signal)).has(device));
 });

@@ -1,7 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { ExecaError, execa } from 'execa';
 import { DormouseError, type ErrorCode } from '../../errors/index.ts';
-import { deviceNumber } from '../../store/image.ts';
+import { faultPoint } from '../../fault-points.ts';
+import { deviceNumber } from './device-number.ts';
 
 /**
  * Loop devices by `losetup` (util-linux, losetup(8)). Its exit status alone is not trusted: detaching a device that
@@ -23,22 +24,25 @@ export interface LoopDevice {
   deleted: boolean;
 }
 
+/** How long a command may take that changes a device, in milliseconds. */
+const COMMAND_LIMIT_MS = 20_000;
 const COLUMNS = 'NAME,BACK-FILE,BACK-INO,BACK-MAJ:MIN,RO,AUTOCLEAR';
 /** What the kernel appends to the path of a file without a name. */
 const DELETED = ' (deleted)';
 
 /** All loop devices that are bound to a file. Throws `LOOP_FAILED`, `DEPENDENCY_MISSING`. */
 export async function listLoops(signal: AbortSignal): Promise<LoopDevice[]> {
-  return parseLoops(await losetup(['--list', '--json', '--output', COLUMNS], signal));
+  return parseLoops(await losetup(['--list', '--json', '--output', COLUMNS], { cancelSignal: signal }));
 }
 
 /**
- * Binds a free loop device to the file, read-only, and returns its path, `/dev/loopN`. Each call takes another device.
+ * Binds a free loop device to the file, read-only, and returns its path, `/dev/loopN`. Each call takes another device. Once
+ * begun it runs to its end: one that is killed half-way may have bound a device that nobody knows of.
  *
  * @throws `LOOP_FAILED`, `DEVICE_BUSY`, `DEPENDENCY_MISSING`, with the command and its words in the data
  */
 export async function attachReadOnly(file: string, signal: AbortSignal): Promise<string> {
-  return (await losetup(['--find', '--show', '--read-only', '--', file], signal)).trim();
+  return await attach(['--find', '--show', '--read-only', '--', file], signal);
 }
 
 /**
@@ -47,7 +51,26 @@ export async function attachReadOnly(file: string, signal: AbortSignal): Promise
  * @throws `LOOP_FAILED`, `DEVICE_BUSY`, `DEPENDENCY_MISSING`
  */
 export async function detachLoop(device: string, signal: AbortSignal): Promise<void> {
-  await losetup(['--detach', device], signal);
+  signal.throwIfAborted();
+  await losetup(['--detach', device], { timeout: COMMAND_LIMIT_MS });
+  faultPoint('losetup detach done');
+}
+
+/**
+ * Binds a free loop device to the file, for reading and writing, and returns its path. The kernel does not notice when a
+ * file is bound twice: who calls this has looked first.
+ *
+ * @throws as `attachReadOnly`
+ */
+export async function attachWritable(file: string, signal: AbortSignal): Promise<string> {
+  return await attach(['--find', '--show', '--', file], signal);
+}
+
+async function attach(args: readonly string[], signal: AbortSignal): Promise<string> {
+  signal.throwIfAborted();
+  const device = (await losetup(args, { timeout: COMMAND_LIMIT_MS })).trim();
+  faultPoint('losetup attach done');
+  return device;
 }
 
 /** Device and inode number of a file: what makes it this file, whatever its path. Throws what `stat` throws. */
@@ -85,12 +108,15 @@ export function parseLoops(json: string): LoopDevice[] {
   }
 }
 
-async function losetup(args: readonly string[], signal: AbortSignal): Promise<string> {
+async function losetup(
+  args: readonly string[],
+  limits: { cancelSignal: AbortSignal } | { timeout: number },
+): Promise<string> {
   try {
     // The words of its errors are matched below, so they must not be translated.
-    return (await execa('losetup', args, { env: { LC_ALL: 'C' }, cancelSignal: signal })).stdout;
+    return (await execa('losetup', args, { env: { LC_ALL: 'C' }, ...limits })).stdout;
   } catch (error) {
-    if (signal.aborted) throw signal.reason;
+    if ('cancelSignal' in limits && limits.cancelSignal.aborted) throw limits.cancelSignal.reason;
     if (!(error instanceof ExecaError)) throw error;
     throw losetupError(args, error);
   }

@@ -1,0 +1,193 @@
+import { realpath, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { makeFolder, syncPath } from '../../../durable-file.ts';
+import { DormouseError } from '../../../errors/index.ts';
+import { isSandboxId } from '../../../ids.ts';
+import { seeLoop, seeLoops } from '../../loop/look.ts';
+import { allocatedBytes, cloneFile, diskError, filesOf, PARTIAL_SUFFIX } from '../files.ts';
+import type { DiskDriver, HeldDevice } from '../types.ts';
+import { attachDisk, checkStatus, diskLost } from './attach.ts';
+import { cowBytes } from './cow-size.ts';
+import { detachDisk } from './detach.ts';
+import { loopsUnder, seeDevice, seeDevices } from './devices.ts';
+import { dmsetup } from './dmsetup.ts';
+import { flattenDisk } from './flatten.ts';
+import { deviceName, flatteningName, ownerOf } from './names.ts';
+import type { DeviceMapperPorts } from './ports.ts';
+import {
+  COW_FILE,
+  checkImage,
+  findRecord,
+  imageSectorsOf,
+  newRecord,
+  RECORD_FILE,
+  readRecord,
+  sectorsOf,
+  writeRecord,
+} from './record.ts';
+import { parseStatus } from './tables.ts';
+
+const BYTES_PER_MB = 2 ** 20;
+
+/**
+ * Disks as device-mapper snapshots: an image that all share as the origin, through one read-only loop device, and a sparse
+ * copy-on-write file for each disk, which takes what its guest writes.
+ *
+ * ```
+ * rootfs.ext4 ── loop (read-only, shared) ──────────┐
+ *                 └─ …-origin: linear + zero, when  ├─ dormouse-sb-…: snapshot ── virtual machine
+ *                    the disk is larger than that   │
+ * live/cow ───── loop (the sandbox's own) ──────────┘
+ * ```
+ *
+ * Files of a disk: `cow` and `disk.json`. Commands that change devices run in the host's lane; what has to be seen is read from
+ * sysfs. Sources: Documentation/admin-guide/device-mapper of Linux, dmsetup(8), losetup(8).
+ */
+export function createDeviceMapperDriver(ports: DeviceMapperPorts): DiskDriver {
+  return {
+    kind: 'device-mapper',
+
+    async create({ dir, imagePath, sizeMb }, signal) {
+      signal.throwIfAborted();
+      // A disk that is there is whole, and its guest may have written to it: it stays.
+      if (await findRecord(dir)) return;
+      const record = await newRecord(await realpathOf(imagePath), sizeMb);
+      if (!Number.isSafeInteger(sizeMb) || sectorsOf(record) < imageSectorsOf(record)) {
+        const imageMb = Math.ceil(record.image_bytes / BYTES_PER_MB);
+        throw new DormouseError(
+          'INVALID_SIZE',
+          `A disk of ${sizeMb} MiB cannot hold the image of ${imageMb} MiB.`,
+          { data: { disk_size_mb: sizeMb, image_size_mb: imageMb } },
+        );
+      }
+      await makeFolder(dir);
+      await newCow(path.join(dir, COW_FILE), cowBytes(sectorsOf(record)));
+      signal.throwIfAborted();
+      await writeRecord(dir, record);
+    },
+
+    async clone(fromDir, toDir, signal, { sizeMb } = {}) {
+      const from = await readRecord(fromDir);
+      await checkImage(from);
+      const record = { ...from, size_mb: Math.max(from.size_mb, sizeMb ?? 0) };
+      await makeFolder(toDir);
+      await cloneFile(path.join(fromDir, COW_FILE), path.join(toDir, COW_FILE), signal, {
+        sizeBytes: cowBytes(sectorsOf(record)),
+      });
+      await writeRecord(toDir, record);
+    },
+
+    attach: async ({ sandboxId, dir }, signal) => ({
+      path: await attachDisk(ports, { device: deviceName(sandboxId), dir }, signal),
+    }),
+
+    detach: ({ sandboxId, dir }, signal) => detachDisk(ports, { device: deviceName(sandboxId), dir }, signal),
+
+    async remove({ sandboxId, dir }, signal) {
+      await detachDisk(ports, { device: deviceName(sandboxId), dir }, signal);
+      // The record first: what is left without it is no disk.
+      for (const name of [RECORD_FILE, ...(await filesOf(dir, COW_FILE))]) {
+        await rm(path.join(dir, name), { force: true }).catch((error: unknown) => {
+          throw diskError(`${path.join(dir, name)} could not be removed`, error);
+        });
+      }
+    },
+
+    flatten: (disk, imagePath, signal) => flattenDisk(ports, disk, imagePath, signal),
+
+    async sync(dir) {
+      await syncPath(path.join(dir, COW_FILE));
+      await syncPath(dir);
+    },
+
+    async check({ sandboxId }) {
+      const device = deviceName(sandboxId);
+      if (seeDevice(device)) await checkStatus(device);
+    },
+
+    async usage({ sandboxId, dir }) {
+      const record = await readRecord(dir);
+      const usage = {
+        sizeBytes: record.size_mb * BYTES_PER_MB,
+        allocatedBytes: await allocatedBytes(path.join(dir, COW_FILE)),
+      };
+      const device = deviceName(sandboxId);
+      if (!seeDevice(device)) return usage;
+      const status = parseStatus(await dmsetup(['status', device])).get('');
+      if (status?.condition !== 'valid') throw diskLost(device, status?.condition ?? 'no status');
+      const { allocatedSectors, totalSectors, metadataSectors } = status;
+      return { ...usage, snapshot: { allocatedSectors, totalSectors, metadataSectors } };
+    },
+
+    async imageOf(dir) {
+      return (await findRecord(dir))?.image;
+    },
+
+    async lost() {
+      const lost = new Map<string, DormouseError>();
+      if (seeDevices((name) => ownerOf(name)?.temporary === false).length === 0) return lost;
+      for (const [device, { condition }] of parseStatus(await dmsetup(['status', '--target', 'snapshot']))) {
+        const owner = ownerOf(device);
+        if (owner && !owner.temporary && condition !== 'valid')
+          lost.set(owner.sandboxId, diskLost(device, condition));
+      }
+      return lost;
+    },
+
+    async list(root) {
+      const below = `${await realpath(root)}/`;
+      const devices = seeDevices((name) => ownerOf(name) !== undefined).flatMap((device): HeldDevice[] => {
+        const owner = ownerOf(device.name);
+        // Another Dormouse of this machine has devices too; whose they are is told by the files under them.
+        const isOurs = loopsUnder(device).some(
+          (loop) => ports.origins.has(loop) || seeLoop(loop)?.backingFile.startsWith(below),
+        );
+        if (!owner || !isOurs) return [];
+        return [{ kind: 'device', name: device.name, ...owner }];
+      });
+      const loops = seeLoops((file) => file.startsWith(below)).flatMap(
+        ({ device, backingFile }): HeldDevice[] => {
+          const [sandboxId = ''] = backingFile.slice(below.length).split('/');
+          return isSandboxId(sandboxId) ? [{ kind: 'loop', name: device, sandboxId, temporary: false }] : [];
+        },
+      );
+      return [...devices, ...loops];
+    },
+
+    async clear({ name, kind, sandboxId, temporary }, dir, signal) {
+      if (kind === 'loop') await detachDisk(ports, { device: deviceName(sandboxId), dir }, signal);
+      else
+        await detachDisk(
+          ports,
+          {
+            device: temporary ? flatteningName(sandboxId) : deviceName(sandboxId),
+            dir: temporary ? undefined : dir,
+          },
+          signal,
+        );
+      if (kind === 'device' && seeDevice(name))
+        throw new DormouseError('DEVICE_BUSY', `The device ${name} stays.`);
+    },
+  };
+}
+
+/** A sparse file of zeros, of which the kernel makes a new exception store. It gets its name when it has its size. */
+async function newCow(file: string, bytes: number): Promise<void> {
+  const partial = `${file}${PARTIAL_SUFFIX}`;
+  try {
+    // Without a record the disk was never used: what is there was left half-made.
+    await rm(file, { force: true });
+    await writeFile(partial, '', { mode: 0o600 });
+    await truncate(partial, bytes);
+    await rename(partial, file);
+  } catch (error) {
+    await rm(partial, { force: true }).catch(() => {});
+    throw diskError(`The copy-on-write file ${file} could not be made`, error);
+  }
+}
+
+async function realpathOf(imagePath: string): Promise<string> {
+  return await realpath(imagePath).catch((error: unknown) => {
+    throw diskError(`The image ${imagePath} could not be read`, error);
+  });
+}
