@@ -18,6 +18,8 @@ import {
 } from './setup/npm-packages.mjs';
 import { installPackages, missingPackages } from './setup/os-packages.mjs';
 import { SetupError } from './setup/run.mjs';
+import { makeTestKernel, testKernelIsCurrent } from './setup/test-kernel.mjs';
+import { makeTestPackages, testPackagesAreCurrent } from './setup/test-packages.mjs';
 
 const HELP = `Usage: npm run setup -- [options]
 
@@ -37,9 +39,9 @@ const repo = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
  * @typedef {{ title: string, isDone: () => boolean, make: () => void }} Step
  */
 
-/** The machine's part: apt has a lock of its own. @returns {Step} */
-function machineStep() {
-  const missing = missingPackages();
+/** The machine's part: apt has a lock of its own. @param {boolean} forTests @returns {Step} */
+function machineStep(forTests) {
+  const missing = missingPackages({ tests: forTests });
   return {
     title: `operating system packages: ${missing.map(({ name }) => name).join(' ')}`,
     isDone: () => missing.length === 0,
@@ -66,6 +68,16 @@ function checkoutSteps(forTests) {
             title: "the test runner's plugins",
             isDone: () => tapPluginsAreCurrent(repo),
             make: () => buildTapPlugins(repo),
+          },
+          {
+            title: 'test kernel (a download of some 70 MB)',
+            isDone: () => testKernelIsCurrent(repo),
+            make: () => makeTestKernel(repo),
+          },
+          {
+            title: 'npm packages for the test kernel',
+            isDone: () => testPackagesAreCurrent(repo),
+            make: () => makeTestPackages(repo),
           },
         ]
       : []),
@@ -98,7 +110,7 @@ async function main() {
     say(`done in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
   };
 
-  take(machineStep());
+  take(machineStep(values.tests));
   const todo = checkoutSteps(values.tests).filter(({ isDone }) => !isDone());
   if (todo.length === 0) return;
   const lock = await lockFile(path.join(repo, '.cache', 'setup.lock'), () =>

@@ -12,6 +12,8 @@
 export const FOLDER = 0o040755;
 export const FILE = 0o100644;
 export const PROGRAM = 0o100755;
+/** A symbolic link; its content is where it points to. */
+export const LINK = 0o120777;
 
 const ALIGNMENT = 4;
 const TRAILER = 'TRAILER!!!';

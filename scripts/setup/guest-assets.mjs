@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { cpioArchive, FILE, FOLDER, PROGRAM } from './cpio.mjs';
-import { fetchKernelPackages, unpackKernel } from './guest-kernel.mjs';
+import { CLOUD_KERNEL, fetchKernelPackages, unpackKernel } from './guest-kernel.mjs';
 import { parseModuleList, resolveModules } from './kernel-modules.mjs';
 import { run } from './run.mjs';
 
@@ -58,7 +58,7 @@ export function makeGuestAssets(repo) {
   const dir = guestAssetsDir(repo);
   const inputs = hashOfInputs(repo);
   run('make', ['-C', path.join(repo, 'guest')]);
-  fetchKernelPackages(path.join(dir, 'packages'));
+  fetchKernelPackages(path.join(dir, 'packages'), CLOUD_KERNEL);
   const workDir = mkdtempSync(path.join(dir, 'work-'));
   try {
     const kernel = unpackKernel(path.join(dir, 'packages'), workDir);

@@ -16,26 +16,56 @@ const DECOMPRESSORS = { '.ko.xz': ['xz', '-dc'], '.ko.zst': ['zstd', '-dcq'], '.
  * @throws {SetupError} when the kernel has a module neither as a file nor built in
  */
 export function resolveModules(modulesDir, wanted) {
+  const { files, missing } = withDependencies(modulesDir, wanted);
+  if (missing.length > 0) throw new SetupError(`The guest kernel has no module ${missing.join(', ')}.`);
+  return files.map((file) => ({
+    name: path.basename(plainName(file)),
+    content: readModule(path.join(modulesDir, file)),
+  }));
+}
+
+/**
+ * The modules that are there of those that are wanted, with all that they depend on, where the kernel's folder has them:
+ * what `modprobe` expects.
+ *
+ * @param {string} modulesDir lib/modules/VERSION of the kernel, with modules.dep
+ * @param {readonly string[]} wanted names, such as `virtio_net`
+ * @returns {Array<{ file: string, content: Buffer }>} path within the folder (`kernel/drivers/net/virtio_net.ko`) and
+ *   uncompressed content
+ */
+export function selectModules(modulesDir, wanted) {
+  return withDependencies(modulesDir, wanted).files.map((file) => ({
+    file: plainName(file),
+    content: readModule(path.join(modulesDir, file)),
+  }));
+}
+
+/**
+ * @param {string} modulesDir
+ * @param {readonly string[]} wanted
+ * @returns {{ files: string[], missing: string[] }} files as modules.dep has them, in an order in which each can be
+ *   loaded; names that are neither a file nor built in
+ */
+function withDependencies(modulesDir, wanted) {
   const dependencies = readDependencies(modulesDir);
   const byName = new Map([...dependencies.keys()].map((file) => [moduleName(file), file]));
   const builtIn = new Set(lines(path.join(modulesDir, 'modules.builtin')).map(moduleName));
 
   /** @type {Set<string>} */
   const ordered = new Set();
+  /** @type {string[]} */
+  const missing = [];
   for (const name of wanted) {
     const file = byName.get(moduleName(name));
     if (file === undefined) {
-      if (builtIn.has(moduleName(name))) continue;
-      throw new SetupError(`The guest kernel has no module ${name}.`);
+      if (!builtIn.has(moduleName(name))) missing.push(name);
+      continue;
     }
     // depmod lists what must be there first last.
     for (const dependency of [...(dependencies.get(file) ?? [])].reverse()) ordered.add(dependency);
     ordered.add(file);
   }
-  return [...ordered].map((file) => ({
-    name: path.basename(file).replace(/\.ko.*$/, '.ko'),
-    content: readModule(path.join(modulesDir, file)),
-  }));
+  return { files: [...ordered], missing };
 }
 
 /**
@@ -67,6 +97,11 @@ function moduleName(file) {
     .basename(file)
     .replace(/\.ko.*$/, '')
     .replaceAll('-', '_');
+}
+
+/** A module's file once it is not compressed any more. @param {string} file */
+function plainName(file) {
+  return file.replace(/\.ko[^/]*$/, '.ko');
 }
 
 /** @param {string} file @returns {Buffer} */

@@ -54,7 +54,7 @@ export function buildTapPlugins(repo) {
 }
 
 /** Within node_modules, so that it goes when `npm ci` makes that anew. @param {string} repo */
-function tapStamp(repo) {
+export function tapStamp(repo) {
   return path.join(repo, 'node_modules', '.tap-plugins');
 }
 

@@ -25,6 +25,7 @@ export const OS_PACKAGES = [
     isThere: () => has('mke2fs', 'e2fsck', 'resize2fs'),
   },
   { name: 'xfsprogs', why: 'a store with reflinks', isThere: () => has('mkfs.xfs') },
+  { name: 'dmsetup', why: 'device-mapper disks', isThere: () => has('dmsetup') },
   { name: 'mount', why: 'mounts the store, loop devices', isThere: () => has('mount', 'umount', 'losetup') },
   { name: 'util-linux', why: 'locks, namespaces', isThere: () => has('flock', 'nsenter', 'setpriv') },
   { name: 'iproute2', why: 'network slots', isThere: () => has('ip') },
@@ -35,13 +36,19 @@ export const OS_PACKAGES = [
   { name: 'lz4', why: 'unpacks the guest kernel', isThere: () => has('lz4') },
 ];
 
+/** What only the tests need. @type {readonly OsPackage[]} */
+export const TEST_PACKAGES = [
+  { name: 'udev', why: 'tests of device-mapper with udevd', isThere: () => UDEVD_FILES.some(existsSync) },
+];
+
+const UDEVD_FILES = ['/usr/lib/systemd/systemd-udevd', '/lib/systemd/systemd-udevd'];
 const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 const POSTGRES_FOLDER = '/usr/lib/postgresql';
 const APT_OPTIONS = ['-q', '-o', 'DPkg::Lock::Timeout=600'];
 
-/** @returns {OsPackage[]} */
-export function missingPackages() {
-  return OS_PACKAGES.filter(({ isThere }) => !isThere());
+/** @param {{ tests?: boolean }} [options] `tests`: also what only the tests need @returns {OsPackage[]} */
+export function missingPackages({ tests = false } = {}) {
+  return [...OS_PACKAGES, ...(tests ? TEST_PACKAGES : [])].filter(({ isThere }) => !isThere());
 }
 
 /**
@@ -117,10 +124,14 @@ function hasPostgres() {
   );
 }
 
-/** A busybox that needs libraries would not run in a guest that has none. */
 function hasStaticBusybox() {
+  return staticBusybox() !== undefined;
+}
+
+/** Path of a busybox that runs in a guest without libraries. @returns {string | undefined} */
+export function staticBusybox() {
   const file = findProgram('busybox');
-  return file !== undefined && !needsInterpreter(readFileSync(file));
+  return file !== undefined && !needsInterpreter(readFileSync(file)) ? file : undefined;
 }
 
 function hasStaticLibc() {

@@ -7,6 +7,8 @@
  */
 const BRACES_END = '}';
 const DIAGNOSIS_END = '  ...';
+/** What a test says to whoever reads the log of a run that passed, as a comment such as `# kernel: 12 devices`. */
+const NEWS = /^\s*# (kernel: .*)$/;
 
 /** @param {(line: string) => void} print */
 export function tapLog(print) {
@@ -36,6 +38,8 @@ export function tapLog(print) {
     /** @param {string} line */
     line(line) {
       if (open?.end === DIAGNOSIS_END && !/^\s/.test(line)) finish(open.result);
+      const news = NEWS.exec(line)?.[1];
+      if (news) print(news);
       const totals = /^# \{ total: \d+,? ?(.*)\}$/.exec(line);
       if (totals) {
         const count = (/** @type {string} */ name) =>

@@ -1,11 +1,11 @@
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { execa, execaSync } from 'execa';
 import t from 'tap';
-import { cpioArchive, FILE, FOLDER } from '../../scripts/setup/cpio.mjs';
+import { cpioArchive, FILE, FOLDER, LINK } from '../../scripts/setup/cpio.mjs';
 import { initramfs } from '../../scripts/setup/guest-assets.mjs';
-import { parseModuleList, resolveModules } from '../../scripts/setup/kernel-modules.mjs';
+import { parseModuleList, resolveModules, selectModules } from '../../scripts/setup/kernel-modules.mjs';
 
 const folder = await mkdtemp(path.join(os.tmpdir(), 'dormouse-test-initramfs-'));
 t.teardown(() => rm(folder, { recursive: true, force: true }));
@@ -43,6 +43,7 @@ t.test('an archive unpacks to what went in', async (t) => {
   const contents = ['', 'a', 'ab', 'abc', 'abcd', 'x'.repeat(5000)];
   const archive = cpioArchive([
     { name: 'dir', mode: FOLDER },
+    { name: 'link', mode: LINK, content: Buffer.from('dir/f') },
     ...contents.map((content, i) => ({
       name: `dir/f${'o'.repeat(i)}`,
       mode: FILE,
@@ -52,6 +53,7 @@ t.test('an archive unpacks to what went in', async (t) => {
   const dir = await unpack(archive, 'plain');
   for (const [i, content] of contents.entries())
     t.equal(await readFile(path.join(dir, `dir/f${'o'.repeat(i)}`), 'utf8'), content);
+  t.equal(await readlink(path.join(dir, 'link')), 'dir/f');
   t.equal(archive.length % 4, 0);
 });
 
@@ -78,3 +80,19 @@ t.test('modules come after what they depend on, once, and uncompressed', async (
   t.equal((await stat(path.join(unpacked, 'init'))).mode & 0o777, 0o755);
   t.ok((await stat(path.join(unpacked, 'proc'))).isDirectory());
 });
+
+t.test(
+  'modules for modprobe stay where the kernel has them, and one that it lacks is left out',
+  async (t) => {
+    await rm(path.join(folder, 'modules'), { recursive: true, force: true });
+    const modules = selectModules(await modulesFolder(), ['nonsense', 'bus', 'ext4', 'net_card']);
+    t.same(
+      modules.map(({ file, content }) => [file, content.toString()]),
+      [
+        ['kernel/ring.ko', 'ring'],
+        ['kernel/bus.ko', 'bus'],
+        ['kernel/net-card.ko', 'net'],
+      ],
+    );
+  },
+);

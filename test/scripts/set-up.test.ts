@@ -6,7 +6,13 @@ import { execa } from 'execa';
 import t from 'tap';
 import { lockFile } from '../../scripts/setup/lock.mjs';
 import { npmPackagesAreCurrent } from '../../scripts/setup/npm-packages.mjs';
-import { cannotInstall, needsInterpreter, OS_PACKAGES } from '../../scripts/setup/os-packages.mjs';
+import {
+  cannotInstall,
+  missingPackages,
+  needsInterpreter,
+  OS_PACKAGES,
+  TEST_PACKAGES,
+} from '../../scripts/setup/os-packages.mjs';
 import { run } from '../../scripts/setup/run.mjs';
 
 const REPO = path.join(import.meta.dirname, '..', '..');
@@ -33,6 +39,17 @@ t.test('what is missing and cannot be installed is named, with the command that 
   t.match(
     message,
     /sudo apt-get update && sudo apt-get install -y --no-install-recommends nats-server gcc$/m,
+  );
+});
+
+t.test('tests need more packages than the product', async (t) => {
+  const names = OS_PACKAGES.map(({ name }) => name);
+  t.ok(names.includes('dmsetup'));
+  for (const { name } of TEST_PACKAGES) t.notOk(names.includes(name), name);
+  const extra = missingPackages({ tests: true }).filter((missing) => !missingPackages().includes(missing));
+  t.same(
+    extra,
+    TEST_PACKAGES.filter(({ isThere }) => !isThere()),
   );
 });
 

@@ -54,6 +54,25 @@ t.test('details in braces belong to the result before them', async (t) => {
   ]);
 });
 
+t.test('what a test says to the reader is shown, wherever it stands', async (t) => {
+  const { printed } = read(
+    ['# Subtest: test/a.test.ts', '    # kernel: 12 devices', '    # another comment', '    1..0']
+      .concat([
+        'ok 1 - test/a.test.ts # time=1ms',
+        'ok 2 - test/b.test.ts # time=2ms {',
+        '    # kernel: 3',
+        '}',
+      ])
+      .join('\n'),
+  );
+  t.same(printed, [
+    'kernel: 12 devices',
+    'ok     test/a.test.ts  (1ms)',
+    'kernel: 3',
+    'ok     test/b.test.ts  (2ms)',
+  ]);
+});
+
 t.test('what is not TAP is passed on, and an end that never came is noticed', async (t) => {
   const { printed, complete } = read('a line on standard error\nBail out! gone');
   t.same(printed, ['a line on standard error', 'Bail out! gone']);

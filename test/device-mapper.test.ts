@@ -1,0 +1,55 @@
+import { globSync } from 'node:fs';
+import path from 'node:path';
+import t, { type Test } from 'tap';
+import { runFiles } from './device-mapper/files.ts';
+
+/**
+ * Runs the tests that need device-mapper, or another thing that this machine's kernel may lack, in a kernel of their own:
+ * one boot for the files in `device-mapper/inside/`, one with udevd for those in `device-mapper/inside-udev/`.
+ */
+
+const FOLDER = path.join(import.meta.dirname, 'device-mapper');
+/** The place of an assertion in this file says nothing of what failed inside. */
+const NO_PLACE = { stack: '', at: null, source: '' };
+const LIMIT_MS = 25 * 60_000;
+/** The runner's own limit for this file, which is told to it by this call. */
+t.setTimeout(2 * LIMIT_MS);
+
+for (const { folder, udev } of [
+  { folder: 'inside', udev: false },
+  { folder: 'inside-udev', udev: true },
+]) {
+  const files = globSync(path.join(FOLDER, folder, '*.test.ts'))
+    .map((file) => path.relative(process.cwd(), file))
+    .sort();
+  if (files.length > 0) await t.test(folder, { timeout: LIMIT_MS }, (t) => runAll(t, files, udev));
+}
+
+async function runAll(t: Test, files: readonly string[], udev: boolean): Promise<void> {
+  const unheard = new Set(files);
+  let failed = false;
+  try {
+    const { bootMs, totalMs, kernelLog } = await runFiles(files, {
+      udev,
+      limitMs: LIMIT_MS,
+      onFile: ({ file, ok, summary, details }) => {
+        unheard.delete(file);
+        failed ||= !ok;
+        // As comments, since a long text in a diagnosis is folded.
+        if (!ok) for (const line of details) t.comment(line);
+        t.ok(ok, `${file} (${summary})`, NO_PLACE);
+      },
+      onLine: (line) => t.comment(line),
+    });
+    t.comment(`${seconds(bootMs)} to boot, ${seconds(totalMs)} in all`);
+    // Device-mapper tells its reasons only there.
+    if (failed) t.comment(`the kernel's log:\n${kernelLog}`);
+  } catch (error) {
+    t.comment(error instanceof Error ? error.message : error);
+  }
+  for (const file of unheard) t.fail(`${file} came to no end`, NO_PLACE);
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`;
+}
