@@ -186,19 +186,37 @@ void boot(uint8_t token[TOKEN_BYTES]) {
     mount_rest();
     if (mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") || chdir("/")) die("the root cannot be switched");
     struct failure f;
-    if (!grow_root(&f)) say("KIT-WARN the root file system could not be grown\n");
+    if (!grow_root(0, &f)) say("KIT-WARN the root file system could not be grown\n");
     say("KIT-READY\n");
 }
 
 static bool remount_root(const char *option) { return !mount(NULL, "/", NULL, MS_REMOUNT | MS_NOATIME, option); }
 
-bool grow_root(struct failure *f) {
+/* How often the size of a device that is to grow is looked at, and how many times: two seconds in all. */
+enum { GROWTH_WAIT_NS = 2000000, GROWTH_LOOKS = 1000 };
+
+/*
+ * Reads the device's size. The host tells the device's new size to the kernel, which takes it some moments later, in the
+ * background: as long as it is less than `least`, this looks again.
+ */
+static bool device_size(int device, uint64_t least, uint64_t *size) {
+    const struct timespec pause = {.tv_nsec = GROWTH_WAIT_NS};
+    for (int looks = 0; looks < GROWTH_LOOKS; looks++) {
+        if (ioctl(device, BLKGETSIZE64, size)) return false;
+        if (*size >= least) return true;
+        nanosleep(&pause, NULL);
+    }
+    errno = ETIMEDOUT;
+    return false;
+}
+
+bool grow_root(uint64_t least_bytes, struct failure *f) {
     if (!booted) return fail(f, E_NOT_A_GUEST, "not in a guest");
     uint64_t size;
     struct statfs root;
     int device = open(ROOT_DEVICE, O_RDONLY | O_CLOEXEC), folder = open("/", O_RDONLY | O_CLOEXEC);
     bool ok = false;
-    if (device < 0 || folder < 0 || ioctl(device, BLKGETSIZE64, &size) || statfs("/", &root)) {
+    if (device < 0 || folder < 0 || !device_size(device, least_bytes, &size) || statfs("/", &root)) {
         fail(f, E_INTERNAL, "the root disk cannot be looked at: %s", strerror(errno));
     } else {
         uint64_t blocks = size / (uint64_t)root.f_bsize;

@@ -41,7 +41,8 @@ uint64_t now_ms(void);
 void boot(uint8_t token[TOKEN_BYTES]);
 /* True when boot() made this machine ours. Clock, host name, disk, network and power are touched in no other case. */
 bool in_guest(void);
-bool grow_root(struct failure *f);
+/* Grows the root file system to its device, which has, or will have in a moment, at least that size. */
+bool grow_root(uint64_t least_bytes, struct failure *f);
 void power_off(void) __attribute__((noreturn));
 
 /* identity.c: what makes this guest different from every other one. */

@@ -196,10 +196,16 @@ static void take_request(struct connection *c, struct frame frame) {
     case FT_IDENTIFY:
         take_identify(c, frame);
         return;
-    case FT_GROW:
-        if (grow_root(&f)) answer_ok(c);
-        else answer_error(c, &f);
+    case FT_GROW: {
+        uint64_t least_bytes = frame.size > 0 ? read_u64(&r) : 0;
+        if (!reader_done(&r)) fail(&f, E_MALFORMED, "the request is not whole");
+        else if (grow_root(least_bytes, &f)) {
+            answer_ok(c);
+            return;
+        }
+        answer_error(c, &f);
         return;
+    }
     case FT_EXEC:
         take_exec(c, &r);
         return;

@@ -124,7 +124,7 @@ export async function bare(paths: Paths, signal: AbortSignal): Promise<Bare> {
       machine = await BareMachine.boot(qemu, spec());
       machines.add(machine);
       await greet();
-      await guest.growRoot(endpoint(), patience());
+      await guest.growRoot(endpoint(), diskMb * 2 ** 20, patience());
     }
 
     return {

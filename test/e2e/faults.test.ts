@@ -1,4 +1,4 @@
-import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, rm, statfs, symlink, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import path from 'node:path';
 import { execa } from 'execa';
@@ -93,7 +93,8 @@ t.test('a guest that does not answer in time: the create fails, and leaves nothi
 t.test(
   'a store that is full: creates are refused, a pause works or is rolled back, and all goes on when there is room',
   async (t) => {
-    const server = await up(t, { DORMOUSE_STORE_SIZE_MB: '1024' });
+    // The host would pause it before that.
+    const server = await up(t, { DORMOUSE_STORE_SIZE_MB: '1024', DORMOUSE_DISK_CRITICAL_MB: '0' });
     const { body: sandbox } = await http<View>(server, 'POST', '/sandboxes', { template: 'minimal' });
     const filler = path.join(server.dataDir, 'store', 'filler');
     await execa('dd', ['if=/dev/zero', `of=${filler}`, 'bs=1M'], { reject: false });
@@ -112,6 +113,32 @@ t.test(
     t.equal((await http<View>(server, 'DELETE', `/sandboxes/${sandbox.id}`)).body.state, 'destroyed');
   },
 );
+
+t.test('a store that fills up: what runs is paused in time, and goes on when there is room', async (t) => {
+  const server = await up(t, { DORMOUSE_STORE_SIZE_MB: '1024', DORMOUSE_DISK_CRITICAL_MB: '300' });
+  const { body: sandbox } = await http<View>(server, 'POST', '/sandboxes', { template: 'minimal' });
+  await run(server, sandbox.id, 'echo kept > /file; sync');
+  const store = path.join(server.dataDir, 'store');
+  const filler = path.join(store, 'filler');
+  const { bavail, bsize } = await statfs(store);
+  await execa('fallocate', ['--length', `${Math.floor((bavail * bsize) / 2 ** 20) - 280}MiB`, filler]);
+  const { state } = await eventually(server, sandbox.id, (view) => view.state === 'paused');
+  t.equal(state, 'paused');
+  const { body: history } = await http<{ transitions: Array<{ cause: string }> }>(
+    server,
+    'GET',
+    `/sandboxes/${sandbox.id}/transitions`,
+  );
+  t.ok(
+    history.transitions.some(({ cause }) => cause === 'spaceLow'),
+    'and the history says why',
+  );
+  const refused = await http(server, 'POST', `/sandboxes/${sandbox.id}/resume`);
+  t.match([refused.status, refused.body], [507, { code: 'DISK_FULL', detail: /MiB free/ }]);
+  await rm(filler);
+  t.equal((await http<View>(server, 'POST', `/sandboxes/${sandbox.id}/resume`)).body.state, 'running');
+  t.equal(await run(server, sandbox.id, 'cat /file'), 'kept');
+});
 
 t.test('a store that turns read-only: the create says so; it works again when the store does', async (t) => {
   const server = await up(t);

@@ -59,6 +59,7 @@ const identity = encodeFrame(
 const conversations: Buffer[] = [
   [encodeFrame(FrameType.ping)],
   [encodeFrame(FrameType.grow)],
+  [encodeFrame(FrameType.grow, u64(2n ** 40n))],
   [encodeFrame(FrameType.powerOff)],
   [identity],
   [

@@ -48,8 +48,8 @@ export function createGuestDriver({ clock }: { clock: Clock }): GuestDriver {
     waitReady: (endpoint, signal) => patient(endpoint, () => encodeFrame(FrameType.ping), signal),
     identify: (endpoint, identity, signal) =>
       patient(endpoint, () => encodeIdentity(identity, clock), signal),
-    async growRoot(endpoint, signal) {
-      await simple(endpoint, () => encodeFrame(FrameType.grow), signal);
+    async growRoot(endpoint, leastBytes, signal) {
+      await simple(endpoint, () => encodeFrame(FrameType.grow, u64(BigInt(leastBytes))), signal);
     },
     exec: (endpoint, request, signal, output) => exec(endpoint, request, clock, signal, output),
     async kill(endpoint, execId, signalName, signal) {

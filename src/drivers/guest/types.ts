@@ -78,8 +78,13 @@ export interface GuestDriver {
    */
   identify(endpoint: GuestEndpoint, identity: GuestIdentity, signal: AbortSignal): Promise<GuestHello>;
 
-  /** Grows the root file system to its block device's size. Does nothing when it has that size. */
-  growRoot(endpoint: GuestEndpoint, signal: AbortSignal): Promise<void>;
+  /**
+   * Grows the root file system to its block device's size. Does nothing when it has that size.
+   *
+   * @param leastBytes size that the device has, or will have in a moment: the guest's kernel takes a new size some time after
+   * it was told
+   */
+  growRoot(endpoint: GuestEndpoint, leastBytes: number, signal: AbortSignal): Promise<void>;
 
   /**
    * Runs a program, or re-attaches to one that was started with the same `execId`. Throws `EXEC_NOT_FOUND`,

@@ -37,7 +37,7 @@ const requests = {
   exec: () => driver.exec(endpoint, execRequest(['true'], { stdin: Buffer.alloc(70_000) }), within(LIMIT_MS)),
   readFile: () => driver.readFile(endpoint, '/file', 10_000, within(LIMIT_MS)),
   writeFile: () => driver.writeFile(endpoint, '/file', Buffer.from('x'), 0o644, within(LIMIT_MS)),
-  growRoot: () => driver.growRoot(endpoint, within(LIMIT_MS)),
+  growRoot: () => driver.growRoot(endpoint, 0, within(LIMIT_MS)),
   kill: () => driver.kill(endpoint, 'id', 'SIGTERM', within(LIMIT_MS)),
 };
 type Name = keyof typeof requests;

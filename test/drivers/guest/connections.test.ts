@@ -98,7 +98,7 @@ t.test('a cut connection loses and doubles nothing, of the input or of the outpu
 
 t.test('a wrong token, and a frame before the hello', async (t) => {
   const stranger = { ...kit.endpoint, token: 'ab'.repeat(32) };
-  await t.rejects(kit.driver.growRoot(stranger, within(LIMIT_MS)), { code: 'GUEST_REFUSED' });
+  await t.rejects(kit.driver.growRoot(stranger, 0, within(LIMIT_MS)), { code: 'GUEST_REFUSED' });
   const input = { stdin: Buffer.alloc(60_000) };
   const call = kit.driver.exec(stranger, execRequest(['true'], input), within(LIMIT_MS));
   await t.rejects(call, { code: 'GUEST_REFUSED' }, 'also when the request came right behind');
@@ -131,7 +131,7 @@ t.test('a peer that accepts and closes is tried again, not in a tight loop', asy
   const endpoint = { ...kit.endpoint, port };
   await t.rejects(kit.driver.waitReady(endpoint, within(400)), { code: 'GUEST_UNREACHABLE' });
   t.ok(connections >= 2 && connections <= 40, `${connections} tries in 400 ms`);
-  await t.rejects(kit.driver.growRoot(endpoint, within(LIMIT_MS)), { code: 'GUEST_UNREACHABLE' });
+  await t.rejects(kit.driver.growRoot(endpoint, 0, within(LIMIT_MS)), { code: 'GUEST_UNREACHABLE' });
   const call = kit.driver.exec(endpoint, execRequest(['true']), within(LIMIT_MS));
   await t.rejects(call, { code: 'EXEC_INTERRUPTED' });
 });

@@ -195,6 +195,6 @@ t.test('an ordinary process never touches the machine', async (t) => {
   const hostname = text((await exec(['hostname'])).stdout);
   const refusal = { code: 'GUEST_PROTOCOL', message: /not in a guest/ };
   await t.rejects(kit.driver.identify(kit.endpoint, identity, within(LIMIT_MS)), refusal);
-  await t.rejects(kit.driver.growRoot(kit.endpoint, within(LIMIT_MS)), refusal);
+  await t.rejects(kit.driver.growRoot(kit.endpoint, 0, within(LIMIT_MS)), refusal);
   t.equal(text((await exec(['hostname'])).stdout), hostname);
 });

@@ -33,7 +33,7 @@ export function machineLifeSteps(drivers: SandboxDrivers) {
       { token: bootToken(context, execution), nextToken: runToken(context, execution) },
       signal,
     );
-    await guest.growRoot(endpoint, signal);
+    await guest.growRoot(endpoint, context.options.disk_size_mb * BYTES_PER_MB, signal);
     return {};
   };
 
@@ -59,7 +59,8 @@ export function machineLifeSteps(drivers: SandboxDrivers) {
       if (context.source.kind === 'image') return await greet(context, signal);
       const meta = await readMeta(context.source.dir);
       const grows = context.options.disk_size_mb > meta.disk_size_mb;
-      if (grows) await vmm.growDisk(vmOf(context), context.options.disk_size_mb * BYTES_PER_MB, signal);
+      const sizeBytes = context.options.disk_size_mb * BYTES_PER_MB;
+      if (grows) await vmm.growDisk(vmOf(context), sizeBytes, signal);
       await vmm.thaw(vmOf(context), signal);
       const endpoint = await identifyGuest(
         drivers,
@@ -67,7 +68,7 @@ export function machineLifeSteps(drivers: SandboxDrivers) {
         { token: meta.token, nextToken: runToken(context, context.execution) },
         signal,
       );
-      if (grows) await guest.growRoot(endpoint, signal);
+      if (grows) await guest.growRoot(endpoint, sizeBytes, signal);
       return {};
     },
   };

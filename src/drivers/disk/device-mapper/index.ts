@@ -135,7 +135,7 @@ export function createDeviceMapperDriver(ports: DeviceMapperPorts): DiskDriver {
     },
 
     async list(root) {
-      const below = `${await realpath(root)}/`;
+      const below = `${await realpath(root).catch(() => root)}/`;
       const devices = seeDevices((name) => ownerOf(name) !== undefined).flatMap((device): HeldDevice[] => {
         const owner = ownerOf(device.name);
         // Another Dormouse of this machine has devices too; whose they are is told by the files under them.
