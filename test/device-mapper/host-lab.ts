@@ -48,9 +48,18 @@ export async function hostLab(
 ): Promise<HostLab> {
   const dataDir = dir ?? (await mkdtemp(path.join(os.tmpdir(), 'dmh-')));
   const all = { ...SETTINGS, ...settings };
-  let host = await HostProcess.start(dataDir, all);
+  let next = HostProcess.standby(dataDir, all);
+  let host: HostProcess;
+  /** Lets the next one begin, and loads another one meanwhile: loading takes most of a start in here. */
+  const begin = async (): Promise<HostProcess> => {
+    const started = next.start();
+    next = HostProcess.standby(dataDir, all);
+    return await started;
+  };
+  t.teardown(() => next.end());
+  host = await begin();
   t.teardown(async () => {
-    if (host.isDead) host = await HostProcess.start(dataDir, all);
+    if (host.isDead) host = await begin();
     for (const id of await sandboxesIn(dataDir)) await host.command(id, 'destroy').catch(() => {});
     for (const id of await sandboxesIn(dataDir)) await host.until(id, (view) => view === null, 30_000);
     await host.stop();
@@ -61,7 +70,7 @@ export async function hostLab(
     dataDir,
     host: () => host,
     async restart() {
-      host = await HostProcess.start(dataDir, all);
+      host = await begin();
       return host;
     },
     async sandbox(t) {

@@ -17,6 +17,8 @@ const INDENT = '    ';
  * second in here.
  */
 const FILE_LIMIT_S = 900;
+/** How long tap may take to tell of that, in seconds. */
+const TELLING_S = 30;
 
 const bundles = process.env.DORMOUSE_TEST_BUNDLES ?? process.cwd();
 const files = process.argv.slice(2);
@@ -45,6 +47,7 @@ async function runFile(file: string, name: string, number: number): Promise<bool
     stdin: 'ignore',
     buffer: false,
     reject: false,
+    timeout: (FILE_LIMIT_S + TELLING_S) * 1000,
     env: { TAP_TIMEOUT: String(FILE_LIMIT_S) },
   });
   let counts = '';

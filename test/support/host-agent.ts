@@ -1,9 +1,10 @@
+import { once } from 'node:events';
 import { appendFileSync } from 'node:fs';
 import { SandboxOptions } from '../../src/actors/sandbox/protocol.ts';
 import type { MachineCommand } from '../../src/actors/sandbox/sandbox.ts';
 import { systemClock as clock } from '../../src/clock.ts';
 import { loadConfig } from '../../src/config/config.ts';
-import { toDormouseError } from '../../src/errors/index.ts';
+import { DormouseError, toDormouseError } from '../../src/errors/index.ts';
 import { onFaultPoint } from '../../src/fault-points.ts';
 import { DEFAULT_TEAM_ID, newCommandId } from '../../src/ids.ts';
 import { createLogger } from '../../src/log.ts';
@@ -35,10 +36,13 @@ onFaultPoint((point) => {
   const { action, always } = fault;
   if (!always) fault = undefined;
   if (action === 'kill') process.kill(process.pid, 'SIGKILL');
-  if (action === 'cancel') for (const caller of callers) caller.abort(new Error('the caller went away'));
+  if (action === 'cancel')
+    for (const caller of callers) caller.abort(new DormouseError('CANCELLED', 'The caller went away.'));
   if (action === 'fail') throw new Error(`made to fail at ${point}`);
 });
 
+// Whoever starts hosts one after another has the next one loaded already.
+if (process.env.DORMOUSE_TEST_STANDBY) await once(process, 'message');
 await lockDataDir(paths);
 const core = await startHostCore(
   { config, paths, clock, log, version: '0' },

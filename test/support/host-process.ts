@@ -66,13 +66,26 @@ export class HostProcess {
 
   /** Starts a host on the data directory and waits until it has adopted what is there. */
   static async start(dataDir: string, settings: Record<string, string> = {}): Promise<HostProcess> {
+    return await HostProcess.standby(dataDir, settings).start();
+  }
+
+  /** A process that has loaded everything and touches nothing yet: the host begins with `start`. */
+  static standby(
+    dataDir: string,
+    settings: Record<string, string> = {},
+  ): { start(): Promise<HostProcess>; end(): void } {
     // The test runner's loaders are for the tests, not for what these start.
     const { NODE_OPTIONS: _, ...environment } = process.env;
     const child = fork(AGENT, [], {
-      env: { ...environment, DORMOUSE_DATA_DIR: dataDir, ...settings },
+      env: { ...environment, DORMOUSE_DATA_DIR: dataDir, DORMOUSE_TEST_STANDBY: '1', ...settings },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
+    return { start: () => HostProcess.#begin(child, dataDir), end: () => void child.kill('SIGKILL') };
+  }
+
+  static async #begin(child: ChildProcess, dataDir: string): Promise<HostProcess> {
     const host = new HostProcess(child);
+    child.send({});
     const ready = new Promise<void>((resolve) =>
       child.on('message', (message: { ready?: boolean }) => message.ready && resolve()),
     );
@@ -130,6 +143,11 @@ export class HostProcess {
   /** Resolves when it has died by itself. */
   async died(): Promise<void> {
     await this.#exited;
+  }
+
+  /** Whether it dies by itself within the time. */
+  async diesWithin(ms: number): Promise<boolean> {
+    return await Promise.race([this.#exited.then(() => true), sleep(ms, false)]);
   }
 
   /** Lets go of everything and ends. */
