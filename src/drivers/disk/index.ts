@@ -40,11 +40,6 @@ export async function createDiskDriver(
     support.ok ? createDeviceMapperDriver(ports) : undefined,
     support.ok ? '' : support.reason,
   );
-  const reason =
-    wish !== 'auto'
-      ? 'as set'
-      : support.ok
-        ? 'the kernel has device-mapper'
-        : `no device-mapper: ${support.reason}`;
-  return { driver, reason };
+  const found = support.ok ? 'the kernel has device-mapper' : support.reason;
+  return { driver, reason: wish === 'auto' ? found : 'as set' };
 }

@@ -1,6 +1,6 @@
 import { execa } from 'execa';
-import { messageOf } from '../../errors/index.ts';
-import { dmsetup } from './device-mapper/dmsetup.ts';
+import { DormouseError, messageOf } from '../../errors/index.ts';
+import { dmsetup, failureOf } from './device-mapper/dmsetup.ts';
 
 /** Whether device-mapper snapshots can be made here, and why not. */
 export type Support = { ok: true } | { ok: false; reason: string };
@@ -17,7 +17,8 @@ export async function deviceMapperSupport(): Promise<Support> {
     if (await hasSnapshot()) return { ok: true };
     return { ok: false, reason: 'the kernel has no snapshot target (CONFIG_DM_SNAPSHOT)' };
   } catch (error) {
-    const [first = ''] = messageOf(error).split('\n');
+    if (failureOf(error) === 'unsupported') return { ok: false, reason: 'the kernel has no device-mapper' };
+    const [first = ''] = (error instanceof DormouseError ? error.detail : messageOf(error)).split('\n');
     return { ok: false, reason: first };
   }
 }
