@@ -35,12 +35,13 @@ export async function measure(
   if (!support.ok) throw new Error(`There is no device-mapper here: ${support.reason}.`);
   const figures: Figures = { facts: factsOf(), made: [], operated: [], worked: [] };
   await using host = await openHost(settings, progress, signal);
-  await measureMaking(host, settings, (figure) => void figures.made.push(figure), progress, signal);
   const heard = {
     operated: (figure: Operated) => void figures.operated.push(figure),
     worked: (work: Worked) => void figures.worked.push(work),
   };
+  // Before there were many disks: their loop devices stay in the kernel, free, and are looked at by everybody.
   await measureOperations(host, settings, heard, progress, signal);
+  await measureMaking(host, settings, (figure) => void figures.made.push(figure), progress, signal);
   progress('cleaning up');
   return figures;
 }

@@ -41,6 +41,8 @@ onFaultPoint((point) => {
   if (action === 'fail') throw new Error(`made to fail at ${point}`);
 });
 
+// Without the test there is nobody to tell it to stop.
+process.once('disconnect', () => process.exit());
 // Whoever starts hosts one after another has the next one loaded already.
 if (process.env.DORMOUSE_TEST_STANDBY) await once(process, 'message');
 await lockDataDir(paths);

@@ -10,7 +10,7 @@ import { loopRegistryMachine, type RegistryContext } from './machine.ts';
 import type { LoopEntry, loopRegistryCommands } from './protocol.ts';
 import { entryOf, type LoopLeak } from './registry.ts';
 import { loopRegistrySteps } from './steps.ts';
-import { type AskUsers, kernelUsers, sysfsUsers } from './users.ts';
+import { type AskUsers, kernelUsers } from './users.ts';
 
 export interface LoopRegistryOptions {
   hostId: string;
@@ -46,14 +46,13 @@ export class LoopRegistry {
   static async start(options: LoopRegistryOptions): Promise<LoopRegistry> {
     const { hostId, lane, mailboxSize, ports } = options;
     const users = options.users ?? kernelUsers;
-    const newUsers = options.users ?? sysfsUsers;
     const folder = await realpath(options.folder);
     const actor = await Actor.start<RegistryContext>(
       {
         kind: 'loop-registry',
         id: hostId,
         machine: loopRegistryMachine,
-        steps: loopRegistrySteps({ folder, lane, users, newUsers, clock: ports.clock }),
+        steps: loopRegistrySteps({ folder, lane, users, newUsers: options.users, clock: ports.clock }),
         journal: volatileJournal,
         ports: { ...ports, log: ports.log.child({ host: hostId, actor: 'loop-registry' }) },
         mailboxSize,

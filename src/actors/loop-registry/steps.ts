@@ -15,8 +15,8 @@ export interface StepPorts {
   lane: Exclusive;
   /** Asks for everything, at a start and when somebody wants to know. */
   users: AskUsers;
-  /** Asks for what has changed since, around each command. */
-  newUsers: AskUsers;
+  /** Asks around each command; the kernel's loops say it themselves when absent. */
+  newUsers?: AskUsers | undefined;
   clock: Clock;
 }
 
@@ -43,10 +43,10 @@ export function loopRegistrySteps({
     return { devices, users: Object.fromEntries(await users(signal)) };
   };
   // Without a process, since it is done twice for every disk that is made.
-  const look = async (signal: AbortSignal): Promise<Look> => ({
-    devices: await lookForLoops(folder, signal),
-    users: Object.fromEntries(await newUsers(signal)),
-  });
+  const look = async (signal: AbortSignal): Promise<Look> => {
+    const seen = await lookForLoops(folder, signal);
+    return newUsers ? { ...seen, users: Object.fromEntries(await newUsers(signal)) } : seen;
+  };
 
   /** Looks until the devices are gone; what is there after that is held by somebody. */
   const settled = async (devices: readonly string[], signal: AbortSignal): Promise<Look> => {

@@ -47,6 +47,11 @@ export function seeLoop(device: string): SeenLoop | undefined {
   return file && seen(name, file);
 }
 
+/** Whether the loop device is bound to the file that has, or had, this path. */
+export function isBound(device: string, backingFile: string): boolean {
+  return backingFileOf(path.basename(device))?.path === backingFile;
+}
+
 /** A device that is not bound, or is being bound or freed right now, has no such file. */
 function backingFileOf(name: string): { path: string; deleted: boolean } | undefined {
   const shown = text(path.join(SYS_BLOCK, name, 'loop', 'backing_file'));
@@ -74,20 +79,26 @@ export function deviceMapperName(block: string): string {
 }
 
 /**
- * The loops of files below `folder`, as `listLoops` gives them. sysfs does not say which inode a file is that has no name any more;
+ * The loops of files below `folder`, as `listLoops` gives them, and what stands on them. sysfs does not say which inode a file is that has no name any more;
  * only when there is one, losetup is asked.
  *
  * @throws `LOOP_FAILED`, `DEPENDENCY_MISSING`
  */
-export async function lookForLoops(folder: string, signal: AbortSignal): Promise<LoopDevice[]> {
+export async function lookForLoops(
+  folder: string,
+  signal: AbortSignal,
+): Promise<{ devices: LoopDevice[]; users: Record<string, readonly string[]> }> {
   const isOurs = (file: string): boolean => file.startsWith(`${folder}/`);
-  const found: LoopDevice[] = [];
-  for (const { device, backingFile, readOnly, autoclear, deleted } of seeLoops(isOurs)) {
+  const loops = seeLoops(isOurs);
+  const users = Object.fromEntries(loops.map((loop) => [loop.device, loop.users]));
+  const devices: LoopDevice[] = [];
+  for (const { device, backingFile, readOnly, autoclear, deleted } of loops) {
     const fileId = deleted ? undefined : await boundFileId(device, backingFile);
-    if (fileId === undefined) return (await listLoops(signal)).filter((loop) => isOurs(loop.backingFile));
-    found.push({ device, backingFile, fileId, readOnly, autoclear, deleted });
+    if (fileId === undefined)
+      return { devices: (await listLoops(signal)).filter((loop) => isOurs(loop.backingFile)), users };
+    devices.push({ device, backingFile, fileId, readOnly, autoclear, deleted });
   }
-  return found;
+  return { devices, users };
 }
 
 /**

@@ -1,13 +1,13 @@
-import { access, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { DormouseError } from '../../../errors/index.ts';
-import { boundFileId, type SeenLoop, seeLoop, seeLoops } from '../../loop/look.ts';
-import { attachWritable, fileIdOf } from '../../loop/losetup.ts';
+import { boundFileId, isBound, type SeenLoop, seeLoop, seeLoops } from '../../loop/look.ts';
+import { attachWritable, detachLoop, fileIdOf } from '../../loop/losetup.ts';
 import { diskError } from '../files.ts';
 import { checkCowHeader } from './cow-header.ts';
 import { detachDisk } from './detach.ts';
-import { loopsUnder, type SeenDevice, seeDevice } from './devices.ts';
-import { dmsetup } from './dmsetup.ts';
+import { loopsUnder, type SeenDevice, seeDeviceAt, seeDevices } from './devices.ts';
+import { dmsetup, failureOf } from './dmsetup.ts';
 import { nodeOf, originName, uuidOf } from './names.ts';
 import type { DeviceMapperPorts } from './ports.ts';
 import { COW_FILE, checkImage, type DiskRecord, imageSectorsOf, readRecord, sectorsOf } from './record.ts';
@@ -41,15 +41,16 @@ export async function attachDisk(
 ): Promise<string> {
   signal.throwIfAborted();
   const plan = await planOf(device, dir);
-  const there = seeDevice(device);
+  const seen = seeDevices((name) => name === device || name === originName(device));
+  const there = seen.find(({ name }) => name === device);
   if (there && (await standsOn(there, plan))) {
     await checkStatus(device);
     // After a restart of the host the registry knows this already, from the kernel.
     await ports.origins.acquire(plan.record.image, plan.holder, signal);
     return nodeOf(device);
   }
-  // Also what an interrupted try left, and a stale device of that name with all that it stands on.
-  await detachDisk(ports, { device, dir }, signal);
+  // What an interrupted try left, or a stale device of that name with all that it stands on.
+  if (seen.length > 0) await detachDisk(ports, { device, dir }, signal);
   await checkCowHeader(plan.cow);
   try {
     const originLoop = await ports.origins.acquire(plan.record.image, plan.holder, signal);
@@ -99,14 +100,7 @@ const isBoundTo = async (loop: SeenLoop, fileId: string): Promise<boolean> =>
 /** Makes the devices; nothing of them is there. Runs in the lane. */
 async function build(plan: Plan, originLoop: string, signal: AbortSignal): Promise<void> {
   const { device, record, cow } = plan;
-  // The kernel would take the same file through two loops without a word, and each would overwrite what the other wrote.
-  const bound = seeLoops((file) => file === cow).filter(({ deleted }) => !deleted);
-  if (bound.length > 0)
-    throw new DormouseError(
-      'DEVICE_BUSY',
-      `The copy-on-write file ${cow} is bound already, to ${bound.map((loop) => loop.device).join(', ')}.`,
-      { data: { file: cow, loops: bound.map((loop) => loop.device) } },
-    );
+  await unbind(cow, signal);
   // dmsetup makes a snapshot of an unbound loop device without a word, too: an empty disk.
   await checkOrigin(plan, originLoop);
   const cowLoop = await attachWritable(cow, signal);
@@ -124,12 +118,29 @@ async function build(plan: Plan, originLoop: string, signal: AbortSignal): Promi
   signal.throwIfAborted();
   await createDevice(device, snapshotTable(origin, cowLoop, sectors), sectors);
   // From now on the device keeps both loops; what happened to them before has to be seen now.
-  await checkOrigin(plan, originLoop);
-  const made = seeDevice(device);
+  const made = seeDeviceAt(nodeOf(device), device);
   if (!made || !(await standsOn(made, plan)))
     throw new DormouseError('DISK_FAILED', `The device ${device} was made, but is not what was asked for.`, {
       data: { device, found: made ?? null },
     });
+}
+
+/**
+ * Makes sure that no loop is bound to the file. The kernel would take the same file through two loops without a word, and each
+ * would overwrite what the other wrote. One that an interrupted try left is detached.
+ *
+ * @throws `DEVICE_BUSY` when somebody uses one
+ */
+async function unbind(cow: string, signal: AbortSignal): Promise<void> {
+  const bound = seeLoops((file) => file === cow).filter(({ deleted }) => !deleted);
+  for (const { device, users } of bound) if (users.length === 0) await detachLoop(device, signal);
+  const left = bound.filter(({ device }) => isBound(device, cow));
+  if (left.length > 0)
+    throw new DormouseError(
+      'DEVICE_BUSY',
+      `The copy-on-write file ${cow} is bound already, to ${left.map((loop) => loop.device).join(', ')}.`,
+      { data: { file: cow, loops: left } },
+    );
 }
 
 /** Checks that the origin's loop is bound to the image, whole, and not on its way out. Throws `LOOP_FAILED`. */
@@ -145,13 +156,21 @@ async function checkOrigin({ record, imageId }: Plan, originLoop: string): Promi
 }
 
 async function createDevice(name: string, table: string, sectors: number): Promise<void> {
-  await dmsetup(['create', name, '--uuid', uuidOf(name)], table);
-  const found = seeDevice(name)?.sectors;
-  await access(nodeOf(name)).catch((error: unknown) => {
-    throw diskError(`The device ${name} was made, but its node ${nodeOf(name)} is not there`, error);
+  const create = (): Promise<string> => dmsetup(['create', name, '--uuid', uuidOf(name)], table);
+  await create().catch(async (error: unknown) => {
+    // A dmsetup that was killed half-way leaves a device without a table, which sysfs does not show.
+    if (failureOf(error) !== 'exists' || seeDevices((other) => other === name).length > 0) throw error;
+    await dmsetup(['remove', name]);
+    await create();
   });
-  if (found !== sectors)
-    throw new DormouseError('DISK_FAILED', `The device ${name} has ${found} sectors instead of ${sectors}.`);
+  const made = seeDeviceAt(nodeOf(name), name);
+  if (made?.sectors !== sectors)
+    throw new DormouseError(
+      'DISK_FAILED',
+      made
+        ? `The device ${name} has ${made.sectors} sectors instead of ${sectors}.`
+        : `The device ${name} was made, but its node ${nodeOf(name)} is not there. Does udev run?`,
+    );
 }
 
 /** Throws `DISK_LOST` when the kernel gave the snapshot up. */

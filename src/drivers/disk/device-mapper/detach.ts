@@ -1,8 +1,8 @@
 import { realpath } from 'node:fs/promises';
 import { DormouseError } from '../../../errors/index.ts';
-import { type SeenLoop, seeLoop, seeLoops } from '../../loop/look.ts';
+import { isBound, type SeenLoop, seeLoop, seeLoops } from '../../loop/look.ts';
 import { detachLoop } from '../../loop/losetup.ts';
-import { loopsUnder, seeDevice } from './devices.ts';
+import { loopsUnder, seeDevices } from './devices.ts';
 import { originName } from './names.ts';
 import type { DeviceMapperPorts } from './ports.ts';
 import { removeDevice } from './remove-device.ts';
@@ -19,7 +19,8 @@ const SETTLE_MS = [5, 20, 50, 100, 200, 400];
  * that is not there any more.
  *
  * @param device name of the disk's device
- * @param dir folder whose files' loops are the disk's, wherever its device leads; undefined to go by the device alone
+ * @param dir folder of the disk: when its device stands on none, loops of files in it are what is left; undefined to go by the
+ * device alone
  * @throws `DEVICE_BUSY` when a device or loop is held open by somebody; what was there before it is there still.
  * `DISK_FAILED`, `LOOP_FAILED`; the signal's reason when it aborts
  */
@@ -29,17 +30,26 @@ export async function detachDisk(
   signal: AbortSignal,
 ): Promise<void> {
   signal.throwIfAborted();
-  const folder = dir === undefined ? undefined : await realpath(dir).catch(() => dir);
-  // Which loops it stands on can only be seen as long as it is there.
-  const under = loopsUnder(seeDevice(device) ?? { slaves: [] }).flatMap((loop) => seeLoop(loop) ?? []);
-  const inFolder = folder === undefined ? [] : seeLoops((file) => file.startsWith(`${folder}/`));
-  const loops = [...under, ...inFolder].filter((loop) => !loop.readOnly);
+  const seen = seeDevices((name) => name === device || name === originName(device));
+  const disk = seen.find(({ name }) => name === device);
+  const origin = seen.find(({ name }) => name === originName(device));
+  // Which loops it stands on can only be seen as long as it is there. One that was never given a table stands on none.
+  const under = (disk ? loopsUnder(disk) : []).flatMap((loop) => seeLoop(loop) ?? []);
+  const written = under.filter((loop) => !loop.readOnly);
+  const loops = written.length > 0 ? written : await loopsIn(dir);
 
-  await removeDevice(device, ports, signal);
-  await removeDevice(originName(device), ports, signal);
+  if (disk) await removeDevice(disk, ports, signal);
+  if (origin) await removeDevice(origin, ports, signal);
   if (loops.length > 0) await detachLoops(ports, loops, signal);
   await ports.origins.release(device, signal);
   await ports.origins.release(originName(device), signal);
+}
+
+/** The loops of files in the folder: what is left of a disk whose device is not there. */
+async function loopsIn(dir: string | undefined): Promise<SeenLoop[]> {
+  if (dir === undefined) return [];
+  const folder = await realpath(dir).catch(() => dir);
+  return seeLoops((file) => file.startsWith(`${folder}/`)).filter((loop) => !loop.readOnly);
 }
 
 /** Detaches loops and waits until they are gone: losetup succeeds, and detaches later, when somebody has one open. */
@@ -48,11 +58,7 @@ async function detachLoops(
   loops: readonly SeenLoop[],
   signal: AbortSignal,
 ): Promise<void> {
-  const left = (): SeenLoop[] => {
-    const devices = [...new Set(loops.map(({ device }) => device))];
-    const files = new Set(loops.map(({ backingFile }) => backingFile));
-    return devices.flatMap((device) => seeLoop(device) ?? []).filter((now) => files.has(now.backingFile));
-  };
+  const left = (): SeenLoop[] => loops.filter(({ device, backingFile }) => isBound(device, backingFile));
   await lane(
     'disk: detach loops',
     async () => {

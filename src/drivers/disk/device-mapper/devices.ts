@@ -1,4 +1,6 @@
+import { statSync } from 'node:fs';
 import path from 'node:path';
+import { deviceNumber } from '../../loop/device-number.ts';
 import { names, text } from '../../loop/look.ts';
 
 /** What sysfs says of device-mapper devices (Documentation/ABI/testing/sysfs-block-dm of Linux): without a process. */
@@ -16,24 +18,36 @@ export interface SeenDevice {
 
 const SYS_BLOCK = '/sys/block';
 
-/** The devices whose names `isWanted`. */
+/** The devices whose names `isWanted`. The name of every device of the machine is read for it. */
 export function seeDevices(isWanted: (name: string) => boolean): SeenDevice[] {
   return names(SYS_BLOCK)
     .filter((block) => block.startsWith('dm-'))
     .flatMap((block) => {
-      const at = path.join(SYS_BLOCK, block);
-      const name = text(path.join(at, 'dm', 'name'));
-      if (name === undefined || !isWanted(name)) return [];
-      return [
-        {
-          name,
-          block,
-          sectors: Number(text(path.join(at, 'size')) ?? 0),
-          suspended: text(path.join(at, 'dm', 'suspended')) === '1',
-          slaves: names(path.join(at, 'slaves')),
-        },
-      ];
+      const name = nameOf(block);
+      return name !== undefined && isWanted(name) ? [seen(name, block)] : [];
     });
+}
+
+/** The device of that name whose node is there; undefined when there is no such node, or it is another device's. */
+export function seeDeviceAt(node: string, name: string): SeenDevice | undefined {
+  const found = statSync(node, { throwIfNoEntry: false });
+  if (!found?.isBlockDevice()) return undefined;
+  const [, minor = ''] = deviceNumber(found.rdev).split(':');
+  const block = `dm-${minor}`;
+  return nameOf(block) === name ? seen(name, block) : undefined;
+}
+
+const nameOf = (block: string): string | undefined => text(path.join(SYS_BLOCK, block, 'dm', 'name'));
+
+function seen(name: string, block: string): SeenDevice {
+  const at = path.join(SYS_BLOCK, block);
+  return {
+    name,
+    block,
+    sectors: Number(text(path.join(at, 'size')) ?? 0),
+    suspended: text(path.join(at, 'dm', 'suspended')) === '1',
+    slaves: names(path.join(at, 'slaves')),
+  };
 }
 
 /** The device of that name, if there is one. */

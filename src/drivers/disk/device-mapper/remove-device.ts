@@ -1,5 +1,5 @@
 import { DormouseError } from '../../../errors/index.ts';
-import { seeDevice } from './devices.ts';
+import type { SeenDevice } from './devices.ts';
 import { dmsetup, failureOf } from './dmsetup.ts';
 import { nodeOf } from './names.ts';
 import { openBy } from './open-by.ts';
@@ -12,20 +12,18 @@ import type { DeviceMapperPorts } from './ports.ts';
 const RETRY_MS = [50, 100, 150, 250, 450];
 
 /**
- * Makes sure that there is no device of that name. Tries again only while the kernel says that it is open; every other error
+ * Makes sure that the device is gone. Tries again only while the kernel says that it is open; every other error
  * comes back at once. The lane is free between two tries.
  *
  * @throws `DEVICE_BUSY` with who holds it open; `DISK_FAILED`, `DEPENDENCY_MISSING`; the signal's reason as soon as it aborts
  */
 export async function removeDevice(
-  name: string,
+  { name, block }: Pick<SeenDevice, 'name' | 'block'>,
   { lane, clock }: Pick<DeviceMapperPorts, 'lane' | 'clock'>,
   signal: AbortSignal,
 ): Promise<void> {
   for (let tries = 1; ; tries += 1) {
     signal.throwIfAborted();
-    const device = seeDevice(name);
-    if (!device) return;
     try {
       await lane(`disk: remove ${name}`, () => dmsetup(['remove', name]), signal);
       return;
@@ -34,7 +32,7 @@ export async function removeDevice(
       if (failureOf(error) === 'absent') return;
       const delayMs = RETRY_MS[tries - 1];
       if (failureOf(error) !== 'busy') throw error;
-      if (delayMs === undefined) throw await busy(name, device.block, tries, error as DormouseError);
+      if (delayMs === undefined) throw await busy(name, block, tries, error as DormouseError);
       await clock.sleep(delayMs, signal);
     }
   }
