@@ -46,8 +46,9 @@ async function main(): Promise<void> {
   if (settings.help) return console.log(HELP);
   const load = os.loadavg()[0] ?? Number.NaN;
   const interrupted = new AbortController();
+  // Not `once`: execa ends the process by a signal that nobody listens to any more.
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.once(name, () => interrupted.abort(new Error(`interrupted by ${name}`)));
+    process.on(name, () => interrupted.abort(new Error(`interrupted by ${name}`)));
   const { signal } = interrupted;
   try {
     const figures = await (settings.here ? onThisMachine : inKernel)(settings, signal);

@@ -16,6 +16,7 @@ import {
   tracesLeft,
   type View,
 } from '../support/dormouse.ts';
+import { until } from '../support/nats.ts';
 
 /** What goes wrong on a real machine, and that it is said clearly and leaves nothing. */
 
@@ -124,15 +125,15 @@ t.test('a store that fills up: what runs is paused in time, and goes on when the
   await execa('fallocate', ['--length', `${Math.floor((bavail * bsize) / 2 ** 20) - 280}MiB`, filler]);
   const { state } = await eventually(server, sandbox.id, (view) => view.state === 'paused');
   t.equal(state, 'paused');
-  const { body: history } = await http<{ transitions: Array<{ cause: string }> }>(
-    server,
-    'GET',
-    `/sandboxes/${sandbox.id}/transitions`,
-  );
-  t.ok(
-    history.transitions.some(({ cause }) => cause === 'spaceLow'),
-    'and the history says why',
-  );
+  // The history follows by some moments.
+  await until(async () => {
+    const { body } = await http<{ transitions: Array<{ cause: string }> }>(
+      server,
+      'GET',
+      `/sandboxes/${sandbox.id}/transitions`,
+    );
+    return body.transitions.some(({ cause }) => cause === 'spaceLow');
+  }, 'the history says why');
   const refused = await http(server, 'POST', `/sandboxes/${sandbox.id}/resume`);
   t.match([refused.status, refused.body], [507, { code: 'DISK_FULL', detail: /MiB free/ }]);
   await rm(filler);
