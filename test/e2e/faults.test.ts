@@ -26,6 +26,11 @@ async function up(t: Test, settings: Record<string, string> = {}): Promise<Runni
   const dataDir = await newDataDir();
   const server = await startDormouse(dataDir, settings);
   t.teardown(async () => {
+    // A server that stops leaves its machines running, and a test that failed has not destroyed them.
+    const { body } = await http<{ sandboxes: View[] }>(server, 'GET', '/sandboxes').catch(() => ({
+      body: { sandboxes: [] },
+    }));
+    for (const { id } of body.sandboxes) await http(server, 'DELETE', `/sandboxes/${id}`).catch(() => {});
     await server.stop();
     await removeDataDir(dataDir);
   });
@@ -139,6 +144,7 @@ t.test('a store that fills up: what runs is paused in time, and goes on when the
   await rm(filler);
   t.equal((await http<View>(server, 'POST', `/sandboxes/${sandbox.id}/resume`)).body.state, 'running');
   t.equal(await run(server, sandbox.id, 'cat /file'), 'kept');
+  t.equal((await http<View>(server, 'DELETE', `/sandboxes/${sandbox.id}`)).body.state, 'destroyed');
 });
 
 t.test('a store that turns read-only: the create says so; it works again when the store does', async (t) => {
