@@ -23,11 +23,12 @@ export interface MachineShape {
 }
 
 /**
+ * A processor that is stuck for a minute (twice `watchdog_thresh`) is a panic, and not a run that never ends.
  * A panic is the machine's end (`panic=-1`, reset by triple fault, `-no-reboot`). The rest saves time under emulation: no
  * mitigations, no measuring of clocks, and a generator of random numbers that does not wait.
  */
 const KERNEL_ARGUMENTS =
-  'console=ttyS0 quiet loglevel=4 panic=-1 oops=panic reboot=t nokaslr mitigations=off random.trust_cpu=on ' +
+  'console=ttyS0 quiet loglevel=4 panic=-1 oops=panic softlockup_panic=1 watchdog_thresh=30 reboot=t nokaslr mitigations=off random.trust_cpu=on ' +
   'tsc=reliable no_timer_check audit=0 cryptomgr.notests=1 init_on_alloc=0';
 
 /**
