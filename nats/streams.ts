@@ -35,6 +35,9 @@ export const eventConsumer: Partial<ConsumerConfig> = {
   max_deliver: -1,
 };
 
+/** The durable consumer that all projectors share: what it has acknowledged is in the records. */
+export const PROJECTOR_CONSUMER = 'projector';
+
 export const HOSTS_BUCKET = 'dormouse_hosts';
 
 /**

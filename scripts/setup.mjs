@@ -20,12 +20,13 @@ import { installPackages, missingPackages } from './setup/os-packages.mjs';
 import { SetupError } from './setup/run.mjs';
 import { makeTestKernel, testKernelIsCurrent } from './setup/test-kernel.mjs';
 import { makeTestPackages, testPackagesAreCurrent } from './setup/test-packages.mjs';
+import { makeUi, uiIsCurrent } from './setup/ui.mjs';
 
 const HELP = `Usage: npm run setup -- [options]
 
 Installs what Dormouse needs and is not there yet: packages of the operating
-system (apt, as root), npm packages from the lock file, the guest kit, and a
-guest kernel. Quick when there is nothing to do.
+system (apt, as root), npm packages from the lock file, the guest kit, a guest
+kernel, and the pages for browsers. Quick when there is nothing to do.
 
   --tests   also prepare for the tests
   --quiet   print errors only
@@ -34,9 +35,9 @@ guest kernel. Quick when there is nothing to do.
 const repo = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 
 /**
- * One thing that must be so. `isDone` is asked first and must be quick.
+ * One thing that must be so. `isDone` is asked first and must be quick; `make` may return lines that are worth knowing.
  *
- * @typedef {{ title: string, isDone: () => boolean, make: () => void }} Step
+ * @typedef {{ title: string, isDone: () => boolean, make: () => string[] | void }} Step
  */
 
 /** The machine's part: apt has a lock of its own. @param {boolean} forTests @returns {Step} */
@@ -61,6 +62,11 @@ function checkoutSteps(forTests) {
       title: 'guest kit, kernel and initramfs',
       isDone: () => guestAssetsAreCurrent(repo),
       make: () => void makeGuestAssets(repo),
+    },
+    {
+      title: 'pages for browsers',
+      isDone: () => uiIsCurrent(repo),
+      make: () => makeUi(repo),
     },
     ...(forTests
       ? [
@@ -106,8 +112,9 @@ async function main() {
     if (isDone()) return;
     say(`${title} …`);
     const startedAt = performance.now();
-    make();
+    const report = make() ?? [];
     say(`done in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
+    for (const line of report) say(line);
   };
 
   take(machineStep(values.tests));

@@ -29,6 +29,8 @@ const SETTLE_STEP_MS = 100;
  * virtual machines would have to share them.
  */
 const KERNEL_TESTS = 'test/device-mapper.test.ts';
+/** Takes both processors for minutes, and waits for nothing: beside it others would miss their time limits. */
+const SIMULATION_TESTS = 'test/simulation/';
 
 const chosen = process.argv.slice(2);
 /** Short: the paths of sockets below it must fit into 107 bytes. */
@@ -43,14 +45,21 @@ let failed = 0;
 if (chosen.length === 0) {
   await check('format and lint', 'biome', ['check', '--colors=off', '.']);
   await check('types', 'tsc', ['--noEmit', '--pretty', 'false']);
+  await check('types of the pages', 'tsc', ['--noEmit', '--pretty', 'false', '-p', 'src/ui']);
 }
 if (chosen.length > 0) await runTests(chosen);
-else
-  for (const files of [testFiles().filter((file) => file !== KERNEL_TESTS), [KERNEL_TESTS]])
-    await runTests(files);
+else for (const files of inTurns(testFiles())) await runTests(files);
 await checkLeftovers();
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed > 0 ? 1 : 0;
+
+/** Those that share the machine, and then, one after another, those that need it for themselves. @param {readonly string[]} files */
+function inTurns(files) {
+  /** @param {string} file */
+  const isAlone = (file) => file === KERNEL_TESTS || file.startsWith(SIMULATION_TESTS);
+  const alone = files.filter(isAlone).sort((a, b) => Number(a === KERNEL_TESTS) - Number(b === KERNEL_TESTS));
+  return [files.filter((file) => !isAlone(file)), ...alone.map((file) => [file])];
+}
 
 /** Paths of all test files that tap runs, from the checkout's root. What is in `device-mapper/` runs inside the kernel. */
 function testFiles() {

@@ -18,6 +18,26 @@ export interface Clock {
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
 }
 
+/**
+ * Runs `work` under a signal of its own, which aborts after `limitMs`. For an undo, which must not inherit the signal of what
+ * failed, and for whatever has no caller that could go away.
+ */
+export async function within<T>(
+  clock: Pick<Clock, 'after'>,
+  limitMs: number,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const timer = clock.after(limitMs, () =>
+    controller.abort(new Error(`it was not done after ${limitMs} ms`)),
+  );
+  try {
+    return await work(controller.signal);
+  } finally {
+    timer.cancel();
+  }
+}
+
 /** Longest delay that Node's timers take, in milliseconds; a longer one would fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 

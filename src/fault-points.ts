@@ -19,3 +19,18 @@ export function faultPoint(point: string): void {
 export function onFaultPoint(called: Hook | undefined): void {
   hook = called;
 }
+
+/** Carries a step out in place of the runtime: late, not at all, or as if its report had been lost. */
+type StepHook = <T>(step: string, signal: AbortSignal, run: () => Promise<T>) => Promise<T>;
+
+let stepHook: StepHook | undefined;
+
+/** Carries the step out. @param signal the step's own, which a hook that lets it hang must heed */
+export function aroundStep<T>(step: string, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
+  return stepHook ? stepHook(step, signal, run) : run();
+}
+
+/** Sets what carries the steps out, in this process; undefined for the step alone. Only for the simulation. */
+export function onStep(called: StepHook | undefined): void {
+  stepHook = called;
+}

@@ -37,6 +37,26 @@ export function newCommandId(): string {
   return `c-${base32(randomBytes(SANDBOX_ID_CHARS))}`;
 }
 
+/** A new id of a file that a template is to be built from. */
+export function newUploadId(): string {
+  return `u-${base32(randomBytes(SANDBOX_ID_CHARS))}`;
+}
+
+/** A new id of a template, which names its folder on the host that makes it. */
+export function newTemplateId(): string {
+  return `t-${base32(randomBytes(SANDBOX_ID_CHARS))}`;
+}
+
+/** A new id of a copy of a sandbox, which names its folder while it is there. */
+export function newCaptureId(): string {
+  return `k-${base32(randomBytes(SANDBOX_ID_CHARS))}`;
+}
+
+/** The id of the upload that belongs to a team's idempotency key: sent again, it is the same file. */
+export function uploadIdForKey(teamId: string, idempotencyKey: string): string {
+  return `u-${base32(createHash('sha256').update(`upload\n${teamId}\n${idempotencyKey}`).digest().subarray(0, SANDBOX_ID_CHARS))}`;
+}
+
 /** A new id of an HTTP request whose sender gave it none. */
 export function newRequestId(): string {
   return `r-${base32(randomBytes(SANDBOX_ID_CHARS))}`;

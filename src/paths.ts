@@ -28,6 +28,10 @@ export interface Paths {
   store: string;
   sandboxes: string;
   templates: string;
+  /** Copies of sandboxes that are being made into forks or templates. Nothing in it outlives an agent. */
+  captures: string;
+  /** Files that templates are built from, and what is unpacked of them. Nothing in it outlives an agent. */
+  uploads: string;
 }
 
 /**
@@ -57,6 +61,8 @@ export function pathsOf(dataDir: string): Paths {
     store: at('store'),
     sandboxes: at('store', 'sandboxes'),
     templates: at('store', 'templates'),
+    captures: at('store', 'captures'),
+    uploads: at('store', 'uploads'),
   };
 }
 
@@ -69,7 +75,7 @@ export interface SandboxPaths {
   run: string;
 }
 
-export function sandboxPaths(paths: Paths, sandboxId: string): SandboxPaths {
+export function sandboxPaths(paths: Pick<Paths, 'sandboxes'>, sandboxId: string): SandboxPaths {
   const root = path.join(paths.sandboxes, sandboxId);
   return {
     root,

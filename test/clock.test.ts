@@ -1,5 +1,6 @@
 import t from 'tap';
-import { systemClock } from '../src/clock.ts';
+import { systemClock, within } from '../src/clock.ts';
+import { fakeClock } from './support/fake-clock.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
@@ -67,4 +68,14 @@ t.test('a sleep ends with the reason of its signal', async (t) => {
     'also one that begins too late',
   );
   await systemClock.sleep(1, new AbortController().signal);
+});
+
+t.test('work under a time limit: its signal aborts then, and its timer does not outlive it', async (t) => {
+  const clock = fakeClock();
+  t.equal(await within(clock, 100, async (signal) => signal.aborted), false);
+  t.same(clock.armed(), [], 'the timer is gone with the work');
+  const late = within(clock, 100, (signal) => clock.sleep(1_000, signal));
+  clock.advance(100);
+  await t.rejects(late, /not done after 100 ms/);
+  t.same(clock.armed(), []);
 });

@@ -11,6 +11,7 @@ import { shareBlocks } from '../../src/drivers/disk/files.ts';
 import type { DiskDriver, DiskRef } from '../../src/drivers/disk/index.ts';
 import { createReflinkDriver } from '../../src/drivers/disk/reflink/index.ts';
 import { newSandboxId } from '../../src/ids.ts';
+import { copyFileSystem } from '../../src/images/copy-file-system.ts';
 import { shrinkImage } from '../../src/images/sizes.ts';
 import { createLogger } from '../../src/log.ts';
 import { type MeasureSettings, neededMb } from './settings.ts';
@@ -61,7 +62,13 @@ export async function openHost(
     if (!registry) throw new Error('the loop registry was not started');
     return registry;
   }, clock);
-  const deviceMapper = createDeviceMapperDriver({ lane, origins, clock, shrink: shrinkImage });
+  const deviceMapper = createDeviceMapperDriver({
+    lane,
+    origins,
+    clock,
+    copyFileSystem,
+    shrink: shrinkImage,
+  });
   try {
     await checkPlace(dir, parent, settings);
     for (const folder of [images, sandboxes]) await mkdir(folder);

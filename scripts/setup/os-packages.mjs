@@ -27,21 +27,32 @@ export const OS_PACKAGES = [
   { name: 'xfsprogs', why: 'a store with reflinks', isThere: () => has('mkfs.xfs') },
   { name: 'dmsetup', why: 'device-mapper disks', isThere: () => has('dmsetup') },
   { name: 'mount', why: 'mounts the store, loop devices', isThere: () => has('mount', 'umount', 'losetup') },
-  { name: 'util-linux', why: 'locks, namespaces', isThere: () => has('flock', 'nsenter', 'setpriv') },
+  {
+    name: 'util-linux',
+    why: 'locks, namespaces, limits',
+    isThere: () => has('flock', 'nsenter', 'prlimit', 'setpriv'),
+  },
   { name: 'iproute2', why: 'network slots', isThere: () => has('ip') },
   { name: 'nftables', why: 'network slots', isThere: () => has('nft') },
   { name: 'kmod', why: "orders the guest kernel's modules", isThere: () => has('depmod') },
-  { name: 'xz-utils', why: 'unpacks the guest kernel', isThere: () => has('xz') },
-  { name: 'zstd', why: 'unpacks the guest kernel', isThere: () => has('zstd') },
+  { name: 'tar', why: 'unpacks root file systems', isThere: () => has('tar') },
+  { name: 'xz-utils', why: 'unpacks the guest kernel and root file systems', isThere: () => has('xz') },
+  { name: 'zstd', why: 'unpacks the guest kernel and root file systems', isThere: () => has('zstd') },
   { name: 'lz4', why: 'unpacks the guest kernel', isThere: () => has('lz4') },
 ];
 
 /** What only the tests need. @type {readonly OsPackage[]} */
 export const TEST_PACKAGES = [
   { name: 'udev', why: 'tests of device-mapper with udevd', isThere: () => UDEVD_FILES.some(existsSync) },
+  { name: 'mmdebstrap', why: 'makes a Debian root file system', isThere: () => has('mmdebstrap') },
+  { name: 'curl', why: 'sessions of the pages under docs/', isThere: () => has('curl') },
+  { name: 'jq', why: 'sessions of the pages under docs/', isThere: () => has('jq') },
+  { name: 'chromium', why: 'shows the pages', isThere: () => has('chromium') },
+  { name: 'fonts-dejavu-core', why: 'letters on the pages', isThere: () => existsSync(DEJAVU_FONT) },
 ];
 
 const UDEVD_FILES = ['/usr/lib/systemd/systemd-udevd', '/lib/systemd/systemd-udevd'];
+const DEJAVU_FONT = '/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf';
 const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 const POSTGRES_FOLDER = '/usr/lib/postgresql';
 const APT_OPTIONS = ['-q', '-o', 'DPkg::Lock::Timeout=600'];

@@ -8,7 +8,8 @@
 const BRACES_END = '}';
 const DIAGNOSIS_END = '  ...';
 /** What a test says to whoever reads the log of a run that passed, as a comment such as `# kernel: 12 devices`. */
-const NEWS = /^\s*# (kernel: .*)$/;
+const NEWS =
+  /^\s*# ((?:kernel|schedules simulated|faults injected|transitions covered|mutations caught|crash points tried): .*)$/;
 
 /** @param {(line: string) => void} print */
 export function tapLog(print) {

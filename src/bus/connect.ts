@@ -1,23 +1,8 @@
-import { readFileSync } from 'node:fs';
-import type { Command, ReplyOf, RequestOf } from '../actors/system/command.ts';
-import { DormouseError } from '../errors/index.ts';
-import { newCommandId } from '../ids.ts';
+import { createBus } from './bus.ts';
 import { type ConnectionOptions, openConnection } from './connection.ts';
-import { checkReply, checkRequest, decodeBody, decodeError, encodeBody, encodeMeta } from './envelope.ts';
 import { createEventLog } from './events.ts';
 import { createHostDirectory } from './hosts.ts';
-import { createRequestMux } from './mux.ts';
-import { createResponderHub } from './responder.ts';
-import { announceService } from './service.ts';
-import type {
-  Bus,
-  RequestOptions,
-  Responder,
-  ServeOptions,
-  ServiceEndpoint,
-  ServiceOptions,
-} from './types.ts';
-import { endpoint } from './types.ts';
+import type { Bus } from './types.ts';
 
 export interface BusOptions extends ConnectionOptions {
   /** How long a host's entry in the directory lives, in milliseconds. Default: 15 seconds. */
@@ -32,138 +17,12 @@ export interface BusOptions extends ConnectionOptions {
 export async function connectBus(options: BusOptions): Promise<Bus> {
   const { clock, log, inboxPrefix, hostTtlMs } = options;
   const connection = await openConnection(options);
-  const { nc } = connection;
-  const mux = createRequestMux(connection, clock, inboxPrefix);
-  const hub = createResponderHub(connection, clock, log);
-
-  async function request<C extends Command>(
-    subject: string,
-    command: C,
-    body: RequestOf<C>,
-    requestOptions: RequestOptions = {},
-  ): Promise<ReplyOf<C>> {
-    checkRequest(command, body);
-    const {
-      commandId = newCommandId(),
-      traceparent,
-      signal,
-      unanswered = 'HOST_UNREACHABLE',
-    } = requestOptions;
-    const now = clock.nowMs();
-    const deadlineMs = requestOptions.deadlineMs ?? now + command.defaultTimeoutMs;
-    const reply = await mux.send(
-      subject,
-      encodeBody(body),
-      encodeMeta({ commandId, deadlineMs, traceparent }),
-      {
-        waitMs: deadlineMs - now,
-        signal,
-      },
-    );
-    if (!reply) throw new DormouseError(unanswered, `Nobody answers on ${subject}.`, { data: { subject } });
-    const error = decodeError(reply.headers, reply.data);
-    if (error) throw error;
-    return readReply(command, reply.data) as ReplyOf<C>;
-  }
-
-  function serveAll(
-    subjectPrefix: string,
-    endpoints: readonly ServiceEndpoint[],
-    serveOptions: ServeOptions = {},
-  ): Responder {
-    return hub.answer(`${subjectPrefix}.*`, finderOf(endpoints), serveOptions);
-  }
-
-  async function service(
-    subjectPrefix: string,
-    endpoints: readonly ServiceEndpoint[],
-    serviceOptions: ServiceOptions,
-  ): Promise<Responder> {
-    const version = packageVersion();
-    const announcement = announceService(nc, clock, subjectPrefix, endpoints, { ...serviceOptions, version });
-    const responder = hub.answer(`${subjectPrefix}.*`, finderOf(endpoints), {
-      ...serviceOptions,
-      observe: announcement.observe,
-    });
-    // Whoever asks for the service after this gets an answer. Without a connection that is so after the reconnect.
-    if (connection.status() === 'connected') await nc.flush().catch(() => undefined);
-    return {
-      async close() {
-        announcement.close();
-        await responder.close();
-      },
-    };
-  }
-
-  let draining: Promise<void> | undefined;
-  async function drain(): Promise<void> {
-    await hub.close();
-    if (connection.status() === 'connected') await nc.drain().catch(() => undefined);
-    await nc.close();
-  }
-
-  return {
-    request,
-    serve: (subject, command, handler, serveOptions) => {
-      const only = endpoint(command, handler);
-      return hub.answer(subject, () => only, serveOptions);
-    },
-    serveAll,
-    service,
+  return createBus({
+    connection,
     events: createEventLog(connection, clock, log),
     hosts: createHostDirectory(connection, log, hostTtlMs),
-    publish(subject, payload) {
-      // Output of an exec is of no use later, so it is not kept while there is no connection.
-      if (connection.status() === 'connected') nc.publish(subject, payload);
-    },
-    subscribe(subject, onMessage) {
-      const subscription = nc.subscribe(subject, {
-        callback: (error, message) => {
-          if (error) log.error({ err: error, subject }, 'a subscription was ended by the server');
-          else onMessage(message.data, message.subject);
-        },
-      });
-      return { close: () => subscription.unsubscribe() };
-    },
-    status: connection.status,
-    onStatus: connection.onStatus,
-    drain() {
-      draining ??= drain();
-      return draining;
-    },
-  };
-}
-
-function readReply(command: Command, data: Uint8Array): unknown {
-  let reply: unknown;
-  try {
-    reply = decodeBody(data);
-  } catch (cause) {
-    throw new DormouseError('BAD_REPLY', `The reply to ${command.name} is not JSON.`, { cause });
-  }
-  checkReply(command, reply);
-  return reply;
-}
-
-/** Finds the endpoint that a subject's last token names. */
-function finderOf(endpoints: readonly ServiceEndpoint[]): (subject: string) => ServiceEndpoint {
-  const byName = new Map(endpoints.map((one) => [one.command.name, one]));
-  return (subject) => {
-    const name = subject.slice(subject.lastIndexOf('.') + 1);
-    const found = byName.get(name);
-    if (found) return found;
-    const allowed = [...byName.keys()];
-    throw new DormouseError(
-      'INVALID_REQUEST',
-      `There is no command ${name}; there are ${allowed.join(', ')}.`,
-      {
-        data: { command: name, allowed },
-      },
-    );
-  };
-}
-
-function packageVersion(): string {
-  const file = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+    clock,
+    log,
+    inboxPrefix,
+  });
 }

@@ -1,12 +1,14 @@
 import { type Consumer, type JsMsg, jetstream } from '@nats-io/jetstream';
 import { eventConsumer, eventStream } from '../../nats/streams.ts';
-import { SandboxTransition } from '../actors/sandbox/protocol.ts';
+import type { SandboxTransition } from '../actors/sandbox/protocol.ts';
 import type { Clock } from '../clock.ts';
 import { messageOf } from '../errors/index.ts';
 import type { Logger } from '../log.ts';
 import { type Connection, unavailable } from './connection.ts';
-import { decodeBody, encodeBody } from './envelope.ts';
-import { problemsOf } from './schema.ts';
+import { eachMessage } from './each-message.ts';
+import { encodeBody } from './envelope.ts';
+import { transitionIn } from './event-message.ts';
+import { createFollower } from './follow-events.ts';
 import { ensureStream, isMissing, JETSTREAM_TIMEOUT_MS, manager, once } from './streams.ts';
 import { eventSubject } from './subjects.ts';
 import type { EventLog, StoredEvent } from './types.ts';
@@ -19,8 +21,8 @@ const REDELIVERY_MS = 1_000;
 const ACK_TIMEOUT_MS = 2_000;
 /** How often the server is told that a handler is still at work, in milliseconds; less than the consumer's `ack_wait`. */
 const WORKING_MS = 2_000;
-/** How long one pull waits for events at the server, in milliseconds; the server says every third of it that it lives. */
-const PULL_MS = 15_000;
+/** How many events are on their way to a consumer; the server keeps the rest. */
+const ON_THEIR_WAY_MAX = 16;
 
 /**
  * The stream of events over JetStream. An event is stored at least once and delivered at least once: within two minutes
@@ -67,30 +69,22 @@ export function createEventLog(connection: Connection, clock: Clock, log: Logger
     handle: (event: StoredEvent) => Promise<void>,
     signal: AbortSignal,
   ): Promise<void> {
-    const messages = await consumer.consume({
-      max_messages: 16,
-      expires: PULL_MS,
-      idle_heartbeat: PULL_MS / 3,
-      abort_on_missing_resource: true,
-    });
-    const stop = (): void => messages.stop();
-    signal.addEventListener('abort', stop, { once: true });
-    if (signal.aborted) stop();
-    try {
-      for await (const message of messages) {
+    await eachMessage(
+      consumer,
+      ON_THEIR_WAY_MAX,
+      async (message) => {
         // What was on its way when the signal aborted goes back at once, for the next consumer.
         if (signal.aborted) message.nak();
         else await handleOne(message, handle);
-      }
-    } finally {
-      signal.removeEventListener('abort', stop);
-      messages.stop();
-    }
+      },
+      signal,
+    );
   }
 
   async function handleOne(message: JsMsg, handle: (event: StoredEvent) => Promise<void>): Promise<void> {
-    const transition = readTransition(message);
-    if (!transition) return;
+    const transition = transitionIn(message, log);
+    // It is never delivered again: nobody of this version can handle it.
+    if (!transition) return message.term();
     let settled = false;
     let timer = clock.after(WORKING_MS, function working() {
       message.working();
@@ -119,20 +113,6 @@ export function createEventLog(connection: Connection, clock: Clock, log: Logger
     }
   }
 
-  /** The event, or undefined when it is not one of this version: then it is never delivered again. */
-  function readTransition(message: JsMsg): SandboxTransition | undefined {
-    try {
-      const body = decodeBody(message.data);
-      const problems = problemsOf(SandboxTransition, body);
-      if (problems.length === 0) return body as SandboxTransition;
-      log.error({ streamSeq: message.seq, problems }, 'an event does not fit its schema and is skipped');
-    } catch (error) {
-      log.error({ streamSeq: message.seq, err: error }, 'an event is not readable and is skipped');
-    }
-    message.term();
-    return undefined;
-  }
-
   async function consume(
     durable: string,
     handle: (event: StoredEvent) => Promise<void>,
@@ -148,5 +128,5 @@ export function createEventLog(connection: Connection, clock: Clock, log: Logger
     }
   }
 
-  return { append, consume };
+  return { append, consume, ...createFollower(connection, clock, log) };
 }

@@ -1,3 +1,4 @@
 export { type BusOptions, connectBus } from './connect.ts';
 export * from './subjects.ts';
 export * from './types.ts';
+export { WATCH_LEASE_MS, WATCH_RENEW_MS, watchInspections } from './watch.ts';

@@ -31,7 +31,7 @@ interface Pending {
   settle(outcome: Msg | DormouseError | undefined): void;
 }
 
-/** How late an expired request may be noticed, in milliseconds. */
+/** How late an expired request may be noticed, in milliseconds: those that expire together are found together. */
 const SWEEP_MS = 20;
 const NO_RESPONDERS = 503;
 
@@ -40,7 +40,7 @@ export function createRequestMux(connection: Connection, clock: Clock, inboxPref
   const inbox = createInbox(inboxPrefix);
   const pending = new Map<string, Pending>();
   let counter = 0;
-  let sweeper: Timer | undefined;
+  let sweeper: { timer: Timer; atMs: number } | undefined;
 
   nc.subscribe(`${inbox}.*`, {
     callback: (error, message) => {
@@ -60,13 +60,21 @@ export function createRequestMux(connection: Connection, clock: Clock, inboxPref
     }
   });
 
+  /** Makes sure that somebody looks soon after that time. A look that is due earlier arms the next one. */
+  function sweepAfter(expiresAt: number): void {
+    const atMs = expiresAt + SWEEP_MS;
+    if (sweeper && sweeper.atMs <= atMs) return;
+    sweeper?.timer.cancel();
+    sweeper = { timer: clock.after(atMs - clock.monotonicMs(), sweep), atMs };
+  }
+
   function sweep(): void {
     sweeper = undefined;
     const now = clock.monotonicMs();
     for (const request of [...pending.values()]) {
       if (request.expiresAt <= now) request.settle(deadlineExceeded());
+      else sweepAfter(request.expiresAt);
     }
-    if (pending.size > 0) sweeper ??= clock.after(SWEEP_MS, sweep);
   }
 
   return {
@@ -89,7 +97,7 @@ export function createRequestMux(connection: Connection, clock: Clock, inboxPref
             pending.delete(reply);
             signal?.removeEventListener('abort', onAbort);
             if (pending.size === 0) {
-              sweeper?.cancel();
+              sweeper?.timer.cancel();
               sweeper = undefined;
             }
             if (outcome instanceof DormouseError) reject(outcome);
@@ -98,7 +106,7 @@ export function createRequestMux(connection: Connection, clock: Clock, inboxPref
         };
         pending.set(reply, request);
         signal?.addEventListener('abort', onAbort, { once: true });
-        sweeper ??= clock.after(SWEEP_MS, sweep);
+        sweepAfter(request.expiresAt);
         try {
           nc.publish(subject, data, { reply, headers });
         } catch (error) {

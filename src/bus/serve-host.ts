@@ -3,8 +3,10 @@ import type { LoopRegistry } from '../actors/loop-registry/index.ts';
 import { sandboxCommands } from '../actors/sandbox/protocol.ts';
 import { MACHINE_COMMANDS, type Sandbox } from '../actors/sandbox/sandbox.ts';
 import type { Clock } from '../clock.ts';
-import { messageOf } from '../errors/index.ts';
+import { DormouseError, messageOf } from '../errors/index.ts';
 import type { Logger } from '../log.ts';
+import type { BusInspector } from './inspector.ts';
+import { inspectionEndpoints } from './serve-inspection.ts';
 import { hostSubject, ioSubject, sandboxSubject } from './subjects.ts';
 import { type Bus, endpoint, type Responder, type ServiceEndpoint } from './types.ts';
 
@@ -17,13 +19,22 @@ const SETTLE_MS = 200;
 /** Requests that one sandbox answers at the same time; most are programs that run. */
 const SANDBOX_IN_FLIGHT = 64;
 
+/** What a host does with a sandbox that the sandbox cannot do itself. */
+type Operations = Pick<Host, 'snapshot' | 'fork'>;
+
 /** Gives sandboxes their address while they are active. */
 export class SandboxSubjects {
   readonly #bus: Bus;
+  #host: Operations | undefined;
   readonly #responders = new Map<string, Responder>();
 
   constructor(bus: Bus) {
     this.#bus = bus;
+  }
+
+  /** Names the host that keeps the sandboxes. They may appear before it has started, and then take no `snapshot` and `fork` yet. */
+  attach(host: Operations): void {
+    this.#host = host;
   }
 
   readonly appeared = (sandbox: Sandbox): void => {
@@ -33,7 +44,12 @@ export class SandboxSubjects {
     const endpoints: ServiceEndpoint[] = [
       ...commands,
       endpoint(sandboxCommands.get, async () => sandbox.view()),
+      endpoint(sandboxCommands.inspect, async () => sandbox.inspection()),
       endpoint(sandboxCommands.exec, (body, context) => sandbox.exec(body, context)),
+      endpoint(sandboxCommands.snapshot, async (body, context) =>
+        this.#started().snapshot(sandbox, body, context),
+      ),
+      endpoint(sandboxCommands.fork, async (body, context) => this.#started().fork(sandbox, body, context)),
     ];
     this.#responders.set(
       sandbox.id,
@@ -53,6 +69,11 @@ export class SandboxSubjects {
   readonly output = (commandId: string, stream: 'stdout' | 'stderr', bytes: Uint8Array): void => {
     if (/^[A-Za-z0-9_-]{1,128}$/.test(commandId)) this.#bus.publish(ioSubject(commandId, stream), bytes);
   };
+
+  #started(): Operations {
+    if (!this.#host) throw new DormouseError('HOST_UNREACHABLE', 'The host of the sandbox is starting.');
+    return this.#host;
+  }
 
   async close(): Promise<void> {
     await Promise.all([...this.#responders.values()].map((responder) => responder.close()));
@@ -75,8 +96,7 @@ export class Changes {
 /** Serves the host's own commands and keeps its entry in the directory. */
 export async function serveHost(
   bus: Bus,
-  host: Host,
-  loops: LoopRegistry,
+  { host, loops, inspector }: { host: Host; loops: LoopRegistry; inspector: BusInspector },
   ports: { clock: Clock; log: Logger },
   changes: Changes,
 ): Promise<Responder> {
@@ -105,14 +125,12 @@ export async function serveHost(
         await host.drain(context);
         return await announce();
       }),
-      endpoint(hostCommands.leaks, async (_, context) => {
-        const loopLeaks = (await loops.leaks(context)).map(({ device, detail }) => ({
-          kind: 'loop',
-          name: device,
-          detail,
-        }));
-        return { leaks: [...(await host.leaks()), ...loopLeaks] };
-      }),
+      endpoint(hostCommands.upload, (body) => host.upload(body)),
+      endpoint(hostCommands.discardUpload, (body) => host.discardUpload(body)),
+      endpoint(hostCommands.buildTemplate, (body, context) => host.buildTemplate(body, context)),
+      endpoint(hostCommands.template, (body) => host.template(body)),
+      endpoint(hostCommands.deleteTemplate, (body) => host.deleteTemplate(body)),
+      ...inspectionEndpoints(host, loops, inspector),
     ],
     {
       name: 'dormouse-host',

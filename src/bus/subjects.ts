@@ -1,3 +1,4 @@
+import type { Inspected } from '../actors/system/inspect.ts';
 import { HOST_ID_PATTERN, SANDBOX_ID_PATTERN, TEAM_ID_PATTERN } from '../ids.ts';
 
 /**
@@ -13,6 +14,10 @@ import { HOST_ID_PATTERN, SANDBOX_ID_PATTERN, TEAM_ID_PATTERN } from '../ids.ts'
  * | `dormouse.event.sandbox.<team>.<id>.<state>` | JetStream | transitions |
  * | `dormouse.io.<exec>.<stream>` | publish | bytes of a running exec |
  * | `dormouse.cancel.<reply subject>` | publish | the caller that waits on this reply subject has gone |
+ * | `dormouse.watch.sandbox.<team>.<id>` | publish | somebody looks at this sandbox; `all` for all of the team |
+ * | `dormouse.watch.<kind>.<host>` | publish | somebody looks at the `host` or its `loop-registry` |
+ * | `dormouse.inspect.sandbox.<team>.<id>` | publish | what happens to a sandbox that somebody looks at |
+ * | `dormouse.inspect.<kind>.<host>` | publish | what happens to a `host` or `loop-registry` that somebody looks at |
  */
 
 const sandboxId = new RegExp(SANDBOX_ID_PATTERN);
@@ -49,6 +54,11 @@ export function eventSubject(team: string, sandbox: string, state: string): stri
   return `dormouse.event.sandbox.${checked(teamId, team, 'team id')}.${checked(sandboxId, sandbox, 'sandbox id')}.${checked(token, state, 'state')}`;
 }
 
+/** The events of all sandboxes of a team. */
+export function teamEventSubjects(team: string): string {
+  return `dormouse.event.sandbox.${checked(teamId, team, 'team id')}.*.*`;
+}
+
 /** All subjects of the stream of events. */
 export const EVENT_SUBJECTS = 'dormouse.event.>';
 
@@ -73,4 +83,29 @@ export function cancelSubject(reply: string): string {
 /** The reply subject that a note names. */
 export function cancelledReply(subject: string): string {
   return subject.slice(CANCEL_PREFIX.length);
+}
+
+/** What can be looked at: an actor, or all sandboxes of a team, with `all` in the place of the id. */
+export type WatchTarget = Inspected;
+
+/** What stands for all sandboxes of a team, where one's id could stand. */
+const ALL_SANDBOXES = 'all';
+
+/** `dormouse.watch.…`: whoever looks at the target says so there, again and again. */
+export function watchSubject(target: WatchTarget): string {
+  return `dormouse.watch.${targetTokens(target, ALL_SANDBOXES)}`;
+}
+
+/** `dormouse.inspect.…`: what happens to the target. For all sandboxes of a team it is a pattern to subscribe to. */
+export function inspectSubject(target: WatchTarget): string {
+  return `dormouse.inspect.${targetTokens(target, '*')}`;
+}
+
+/** The notes of all who look at sandboxes. */
+export const SANDBOX_WATCH_SUBJECTS = 'dormouse.watch.sandbox.*.*';
+
+function targetTokens(target: WatchTarget, all: string): string {
+  if (target.kind !== 'sandbox') return `${target.kind}.${checked(hostId, target.hostId, 'host id')}`;
+  const id = target.id === ALL_SANDBOXES ? all : checked(sandboxId, target.id, 'sandbox id');
+  return `sandbox.${checked(teamId, target.teamId, 'team id')}.${id}`;
 }

@@ -53,12 +53,32 @@ export interface StoredEvent {
   retry(delayMs: number): void;
 }
 
+/** An event that somebody sees who looks on. */
+export type SeenEvent = Pick<StoredEvent, 'transition' | 'streamSeq'>;
+
 /** The stream `DORMOUSE_EVENTS`. */
 export interface EventLog {
   /** Resolves when JetStream has the event. Sent again with the same id it is stored once. Throws `BUS_UNAVAILABLE`. */
   append(transition: SandboxTransition): Promise<void>;
   /** Delivers events in order to a durable consumer until `signal` aborts. Survives reconnects. */
   consume(durable: string, handle: (event: StoredEvent) => Promise<void>, signal: AbortSignal): Promise<void>;
+  /**
+   * Number in the stream of the last event up to which the durable consumer has handled all; 0 before the first. It can be
+   * followed from there. Throws `BUS_UNAVAILABLE`.
+   */
+  handled(durable: string): Promise<number>;
+  /**
+   * Delivers the team's events after that number, in order and once each, until `signal` aborts. The next one comes when `handle`
+   * has resolved, so whoever is slow gets them later. Survives reconnects.
+   *
+   * @returns false when the stream does not have all that came after the number: it was dropped, or the stream is another one
+   */
+  follow(
+    teamId: string,
+    afterStreamSeq: number,
+    handle: (event: SeenEvent) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<boolean>;
 }
 
 /** The bucket `dormouse_hosts`: one entry for each host that lives. */

@@ -2,16 +2,15 @@ import type http from 'node:http';
 import type {
   ExecReply,
   ExecRequest,
+  ForkReply,
   SandboxOptions,
   SandboxState,
   SandboxTransition,
   SandboxView,
 } from '../actors/sandbox/protocol.ts';
-import { DormouseError } from '../errors/index.ts';
-import { bodyOf, type HttpRequest, sendHttp } from './http.ts';
-import { parseNdjson } from './ndjson.ts';
-import { type Problem, ProblemError } from './problem.ts';
-import type { ServerAddress } from './server-info.ts';
+import { Api, isProblem, isRecord, isStream, NDJSON, notAnEdge, readJson, readLines } from './api.ts';
+import { type HttpRequest, sendHttp } from './http.ts';
+import { ProblemError } from './problem.ts';
 
 /** What a list is narrowed to. */
 export interface ListFilter {
@@ -24,31 +23,19 @@ export type OnOutput = (stream: 'stdout' | 'stderr', bytes: Uint8Array) => Promi
 
 /** Largest page that the edge gives. */
 const PAGE_SIZE = 200;
-const NDJSON = 'application/x-ndjson';
 
-/**
- * The edge's routes as functions. Each throws `ProblemError` when the server refuses, `SERVER_UNREACHABLE` when it cannot
- * be reached, `BAD_REPLY` when what answers is no Dormouse edge, and `CANCELLED` when `signal` aborts.
- */
-export class Client {
-  readonly address: ServerAddress;
-  readonly #signal: AbortSignal | undefined;
-
-  constructor(address: ServerAddress, signal?: AbortSignal) {
-    this.address = address;
-    this.#signal = signal;
-  }
-
+/** The edge's routes for sandboxes as functions. What they throw: see `Api`. */
+export class Client extends Api {
   /** Resolves when the server takes requests. */
   async ready(): Promise<void> {
-    await this.#json('GET', '/readyz');
+    await this.json('GET', '/readyz');
   }
 
   /** Makes a sandbox and waits until it runs. Absent options are the server's defaults. */
   create(options: Partial<SandboxOptions>, idempotencyKey?: string): Promise<SandboxView> {
     const headers: Record<string, string> =
       idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey };
-    return this.#json('POST', '/v1/sandboxes', { body: options, headers });
+    return this.json('POST', '/v1/sandboxes', { body: options, headers });
   }
 
   /** All sandboxes that fit, newest first, from all pages. */
@@ -58,7 +45,7 @@ export class Client {
     if (filter.states?.length) query.set('state', filter.states.join(','));
     for (const [key, value] of Object.entries(filter.metadata ?? {})) query.set(`metadata.${key}`, value);
     for (;;) {
-      const page = await this.#json<{ sandboxes: SandboxView[]; next_cursor: string | null }>(
+      const page = await this.json<{ sandboxes: SandboxView[]; next_cursor: string | null }>(
         'GET',
         `/v1/sandboxes?${query}`,
       );
@@ -69,7 +56,7 @@ export class Client {
   }
 
   get(id: string): Promise<SandboxView> {
-    return this.#json('GET', sandboxPath(id));
+    return this.json('GET', sandboxPath(id));
   }
 
   /** Sends a command that takes no more than a small body and answers with the sandbox. */
@@ -78,11 +65,25 @@ export class Client {
     name: 'pause' | 'resume' | 'restart' | 'ping',
     body: Record<string, unknown> = {},
   ): Promise<SandboxView> {
-    return this.#json('POST', `${sandboxPath(id)}/${name}`, { body });
+    return this.json('POST', `${sandboxPath(id)}/${name}`, { body });
+  }
+
+  /** Makes the disk of a paused sandbox larger. */
+  resize(id: string, diskSizeMb: number): Promise<SandboxView> {
+    return this.json('PATCH', sandboxPath(id), { body: { disk_size_mb: diskSizeMb } });
+  }
+
+  /** Makes copies of a sandbox and waits until they run. */
+  async fork(id: string, count: number, idempotencyKey?: string): Promise<SandboxView[]> {
+    const { sandboxes } = await this.json<ForkReply>('POST', `${sandboxPath(id)}/fork`, {
+      body: { count },
+      headers: idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey },
+    });
+    return sandboxes;
   }
 
   destroy(id: string): Promise<SandboxView> {
-    return this.#json('DELETE', sandboxPath(id));
+    return this.json('DELETE', sandboxPath(id));
   }
 
   /** All transitions of the sandbox, oldest first, from all pages. */
@@ -90,7 +91,7 @@ export class Client {
     const all: SandboxTransition[] = [];
     let afterSeq = 0;
     for (;;) {
-      const { transitions } = await this.#json<{ transitions: SandboxTransition[] }>(
+      const { transitions } = await this.json<{ transitions: SandboxTransition[] }>(
         'GET',
         `${sandboxPath(id)}/transitions?after_seq=${afterSeq}&limit=${PAGE_SIZE}`,
       );
@@ -102,19 +103,18 @@ export class Client {
 
   /** Runs a program and returns its output with its end. */
   exec(id: string, request: ExecRequest): Promise<ExecReply> {
-    return this.#json('POST', `${sandboxPath(id)}/exec`, { body: request });
+    return this.json('POST', `${sandboxPath(id)}/exec`, { body: request });
   }
 
   /** Runs a program and passes its output on while it runs, if the server can; else at its end. */
   async execStreamed(id: string, request: ExecRequest, onOutput: OnOutput): Promise<ExecReply> {
-    const sent = this.#request('POST', `${sandboxPath(id)}/exec`, {
+    const sent = this.request('POST', `${sandboxPath(id)}/exec`, {
       body: request,
       headers: { accept: `${NDJSON}, application/json;q=0.5` },
     });
     const response = await sendHttp(sent);
-    const isStream = response.statusCode === 200 && response.headers['content-type']?.startsWith(NDJSON);
     const passedOn = { stdout: 0, stderr: 0 };
-    const reply = isStream
+    const reply = isStream(response)
       ? await readStream(sent, response, async (stream, bytes) => {
           passedOn[stream] += bytes.length;
           await onOutput(stream, bytes);
@@ -127,56 +127,10 @@ export class Client {
     }
     return reply;
   }
-
-  #request(
-    method: HttpRequest['method'],
-    target: string,
-    extra: { body?: unknown; headers?: Record<string, string> } = {},
-  ): HttpRequest {
-    const { url, apiKey } = this.address;
-    return {
-      method,
-      // The edge may live below a path of a reverse proxy.
-      url: new URL(url.replace(/\/+$/, '') + target),
-      headers: {
-        accept: 'application/json',
-        'user-agent': 'dormouse-cli',
-        ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
-        ...extra.headers,
-      },
-      body: extra.body,
-      signal: this.#signal,
-    };
-  }
-
-  async #json<T>(
-    method: HttpRequest['method'],
-    target: string,
-    extra: { body?: unknown; headers?: Record<string, string> } = {},
-  ): Promise<T> {
-    const request = this.#request(method, target, extra);
-    return readJson<T>(request, await sendHttp(request));
-  }
 }
 
 function sandboxPath(id: string): string {
   return `/v1/sandboxes/${encodeURIComponent(id)}`;
-}
-
-async function readJson<T>(request: HttpRequest, response: http.IncomingMessage): Promise<T> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of bodyOf(request, response)) chunks.push(chunk);
-  const text = Buffer.concat(chunks).toString();
-  const status = response.statusCode ?? 0;
-  let body: unknown;
-  try {
-    body = JSON.parse(text);
-  } catch {
-    throw notAnEdge(request, `status ${status} and a body that is not JSON`);
-  }
-  if (status >= 200 && status < 300) return body as T;
-  if (isProblem(body)) throw new ProblemError(body);
-  throw notAnEdge(request, `status ${status} without a problem document`);
 }
 
 /** Reads `{"stream", "data", "encoding"}` lines up to the last one, `{"result": …}` or `{"error": Problem}`. */
@@ -185,31 +139,12 @@ async function readStream(
   response: http.IncomingMessage,
   onOutput: OnOutput,
 ): Promise<ExecReply> {
-  const lines = parseNdjson(bodyOf(request, response));
-  try {
-    for await (const line of lines) {
-      if (isOutput(line)) await onOutput(line.stream, Buffer.from(line.data, line.encoding));
-      else if (isRecord(line) && isRecord(line.result)) return line.result as ExecReply;
-      else if (isRecord(line) && isProblem(line.error)) throw new ProblemError(line.error);
-    }
-  } catch (error) {
-    if (error instanceof SyntaxError) throw notAnEdge(request, 'a line that is not JSON');
-    throw error;
+  for await (const line of readLines(request, response)) {
+    if (isOutput(line)) await onOutput(line.stream, Buffer.from(line.data, line.encoding));
+    else if (isRecord(line) && isRecord(line.result)) return line.result as ExecReply;
+    else if (isRecord(line) && isProblem(line.error)) throw new ProblemError(line.error);
   }
   throw notAnEdge(request, 'a stream without a result');
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
-}
-
-function isProblem(value: unknown): value is Problem {
-  return (
-    isRecord(value) &&
-    typeof value.code === 'string' &&
-    typeof value.title === 'string' &&
-    typeof value.detail === 'string'
-  );
 }
 
 function isOutput(
@@ -220,12 +155,5 @@ function isOutput(
     (value.stream === 'stdout' || value.stream === 'stderr') &&
     typeof value.data === 'string' &&
     (value.encoding === 'utf8' || value.encoding === 'base64')
-  );
-}
-
-function notAnEdge({ url }: HttpRequest, what: string): DormouseError {
-  return new DormouseError(
-    'BAD_REPLY',
-    `${url.origin} answered with ${what}. Check that DORMOUSE_URL is the address of a Dormouse edge.`,
   );
 }

@@ -1,13 +1,23 @@
 import http from 'node:http';
 import https from 'node:https';
+import type { Readable } from 'node:stream';
 import { DormouseError, messageOf } from '../errors/index.ts';
 
+/** A file on its way to the server. */
+export interface Upload {
+  content: Readable;
+  /** Its size in bytes; undefined when that is not known before its end. */
+  size: number | undefined;
+}
+
 export interface HttpRequest {
-  method: 'GET' | 'POST' | 'DELETE';
+  method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   url: URL;
   headers: Record<string, string>;
   /** Sent as JSON. */
   body?: unknown;
+  /** Sent as it is, instead of `body`. */
+  upload?: Upload | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -18,19 +28,53 @@ export interface HttpRequest {
  * @throws `SERVER_UNREACHABLE` when the server does not accept the connection or drops it, `CANCELLED` when `signal` aborts
  */
 export function sendHttp(request: HttpRequest): Promise<http.IncomingMessage> {
-  const { method, url, signal } = request;
+  const { method, url, signal, upload } = request;
   const payload = request.body === undefined ? undefined : Buffer.from(JSON.stringify(request.body));
   const headers = { ...request.headers };
   if (payload) {
     headers['content-type'] = 'application/json';
     headers['content-length'] = String(payload.length);
   }
+  if (upload) {
+    headers['content-type'] = 'application/octet-stream';
+    if (upload.size !== undefined) headers['content-length'] = String(upload.size);
+  }
   return new Promise((resolve, reject) => {
     const { request: send } = url.protocol === 'https:' ? https : http;
     const outgoing = send(url, { method, headers, agent: false, ...(signal ? { signal } : {}) }, resolve);
     outgoing.on('error', (error) => reject(connectionError(url, error, signal)));
-    outgoing.end(payload);
+    if (upload) sendUpload(upload.content, outgoing, reject);
+    else outgoing.end(payload);
   });
+}
+
+/**
+ * Sends a file. A server that refuses it answers before it has read all of it: then the rest is not sent, and the answer is
+ * read to its end.
+ *
+ * @param failed called when the file itself cannot be read to its end
+ */
+function sendUpload(content: Readable, outgoing: http.ClientRequest, failed: (error: Error) => void): void {
+  let incoming: http.IncomingMessage | undefined;
+  const leave = (): void => {
+    content.unpipe(outgoing);
+    content.destroy();
+  };
+  outgoing.on('response', (response) => {
+    incoming = response;
+    if ((response.statusCode ?? 0) >= 300) leave();
+    response.once('close', () => {
+      leave();
+      outgoing.destroy();
+    });
+  });
+  outgoing.once('close', leave);
+  content.on('error', (error) => {
+    failed(error);
+    incoming?.destroy(error);
+    outgoing.destroy(error);
+  });
+  content.pipe(outgoing);
 }
 
 /**
@@ -51,6 +95,7 @@ export async function* bodyOf(
 
 function connectionError(url: URL, error: unknown, signal: AbortSignal | undefined): DormouseError {
   if (signal?.aborted) return new DormouseError('CANCELLED', 'The command was stopped.');
+  if (error instanceof DormouseError) return error;
   const { code } = error as NodeJS.ErrnoException;
   return new DormouseError(
     'SERVER_UNREACHABLE',

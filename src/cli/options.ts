@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { SANDBOX_STATES, type SandboxState } from '../actors/sandbox/protocol.ts';
-import { HOST_ID_PATTERN, isSandboxId } from '../ids.ts';
+import { HOST_ID_PATTERN, isSandboxId, TEAM_ID_PATTERN, TEMPLATE_NAME_PATTERN } from '../ids.ts';
+import type { Scope } from '../records/types.ts';
 
 /** Readers of options and arguments. What they refuse is a mistake of usage: status 2, before anything is sent. */
 
@@ -71,4 +72,40 @@ export function hostId(text: string): string {
   if (!hostIdForm.test(text))
     throw new InvalidArgumentError('It must be a host id: `dormouse host list` shows them.');
   return text;
+}
+
+const templateNameForm = new RegExp(TEMPLATE_NAME_PATTERN);
+
+/** The name of a template: it becomes a part of an address. */
+export function templateName(text: string): string {
+  if (!templateNameForm.test(text))
+    throw new InvalidArgumentError(
+      'It must be a name of small letters, digits, dots, dashes and underscores, such as python-3.12.',
+    );
+  return text;
+}
+
+const uuidForm = new RegExp(TEAM_ID_PATTERN);
+
+/** The id of a team or of a key. */
+export function uuid(text: string): string {
+  if (!uuidForm.test(text))
+    throw new InvalidArgumentError('It must be an id such as 00000000-0000-4000-8000-000000000001.');
+  return text;
+}
+
+/** A limit of a quota: a whole number, or `none`. */
+export function limit(text: string): number | 'none' {
+  return text === 'none' ? text : wholeNumber(text);
+}
+
+const SCOPES: readonly Scope[] = ['read', 'write', 'admin'];
+
+/** Collects scopes, separated by commas or given any number of times. */
+export function scopes(text: string, before: Scope[] = []): Scope[] {
+  const named = text.split(',');
+  const wrong = named.filter((scope) => !(SCOPES as readonly string[]).includes(scope));
+  if (wrong.length > 0)
+    throw new InvalidArgumentError(`There is no scope ${wrong.join(', ')}; there are ${SCOPES.join(', ')}.`);
+  return [...new Set([...before, ...(named as Scope[])])];
 }

@@ -42,6 +42,11 @@ export function say(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
+/** Draws a line about the work over the one that was drawn before. For terminals only. */
+export function sayOver(line: string): void {
+  process.stderr.write(`\r\u001b[K${line}`);
+}
+
 /** Writes bytes as they are. Resolves when the stream can take more, so that a fast program does not fill the memory. */
 export async function writeBytes(name: 'stdout' | 'stderr', bytes: Uint8Array): Promise<void> {
   if (!process[name].write(bytes)) await once(process[name], 'drain');

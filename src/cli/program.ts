@@ -1,11 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { addAdminCommands } from './commands/admin.ts';
 import { addDemoCommand } from './commands/demo.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addExecCommand } from './commands/exec.ts';
+import { addMachineCommand } from './commands/machine.ts';
 import { addNatsReqCommand } from './commands/nats-req.ts';
 import { addRoleCommands } from './commands/roles.ts';
 import { addSandboxCommands } from './commands/sandbox.ts';
+import { addSnapshotCommands } from './commands/snapshot.ts';
+import { addTemplateCommands } from './commands/template.ts';
 
 const PACKAGE_FILE = new URL('../../package.json', import.meta.url);
 
@@ -28,6 +32,10 @@ export function createProgram(): Command {
   addDoctorCommand(program);
   addSandboxCommands(program);
   addExecCommand(program);
+  addTemplateCommands(program);
+  addSnapshotCommands(program);
+  addAdminCommands(program);
+  addMachineCommand(program);
   addNatsReqCommand(program);
   program.addHelpText(
     'after',

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { DormouseError } from '../errors/index.ts';
+import { isLoopback } from '../loopback.ts';
 import { type Variable, type VariableKey, variables } from './variables.ts';
 
 type ValueOf<V extends Variable> = V['kind'] extends 'integer'
@@ -33,6 +34,11 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     if (value instanceof Error) problems.push(`${variable.name}=${JSON.stringify(text)}: ${value.message}`);
     else values[key] = value;
   }
+  const { auth, httpHost } = values as Partial<Config>;
+  if (auth === 'none' && httpHost !== undefined && !isLoopback(httpHost))
+    problems.push(
+      `DORMOUSE_AUTH=none: everybody who can reach ${httpHost} could do everything; it goes with DORMOUSE_HTTP_HOST=127.0.0.1 only`,
+    );
   const known = new Set<string>(Object.values(variables).map((variable) => variable.name));
   for (const name of Object.keys(environment)) {
     // DORMOUSE_TEST_* belongs to the test-suite.
@@ -81,9 +87,11 @@ function parse(variable: Variable, text: string): unknown {
 
 /** The settings as lines for `--help` and the README: name, default, meaning. */
 export function describeVariables(): Array<{ name: string; fallback: string; help: string }> {
-  return (Object.values(variables) as Variable[]).map((variable) => ({
-    name: variable.name,
-    fallback: variable.fallback ?? '',
-    help: variable.choices ? `${variable.help} (${variable.choices.join(', ')})` : variable.help,
-  }));
+  return (Object.values(variables) as Variable[])
+    .filter((variable) => !variable.hidden)
+    .map((variable) => ({
+      name: variable.name,
+      fallback: variable.fallback ?? '',
+      help: variable.choices ? `${variable.help} (${variable.choices.join(', ')})` : variable.help,
+    }));
 }

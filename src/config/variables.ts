@@ -17,6 +17,8 @@ export interface Variable {
   pattern?: string;
   min?: number;
   max?: number;
+  /** For tests: taken, but shown neither in the help nor in the README. */
+  hidden?: true;
 }
 
 function defaultDataDir(): string {
@@ -44,6 +46,13 @@ export const variables = {
     min: 0,
     max: 65535,
     help: 'port that the edge listens on; 0 for any free one',
+  },
+  auth: {
+    name: 'DORMOUSE_AUTH',
+    kind: 'choice',
+    fallback: 'keys',
+    choices: ['keys', 'none'],
+    help: 'whether requests need an API key; none lets everybody who can reach the edge do everything, so it is taken only where DORMOUSE_HTTP_HOST is an address of this machine alone, such as 127.0.0.1',
   },
   natsUrl: {
     name: 'NATS_URL',
@@ -118,6 +127,14 @@ export const variables = {
     max: 16_777_216,
     help: "size in MiB that the templates' images are expanded to when a host starts, and that no disk can be smaller than; larger ones stay; 0 leaves all as they are",
   },
+  uploadMaxMb: {
+    name: 'DORMOUSE_UPLOAD_MAX_MB',
+    kind: 'integer',
+    fallback: '20480',
+    min: 1,
+    max: 16_777_216,
+    help: 'largest file in MiB that a template can be built from',
+  },
   diskLowMb: {
     name: 'DORMOUSE_DISK_LOW_MB',
     kind: 'integer',
@@ -174,6 +191,14 @@ export const variables = {
     max: 3600,
     help: 'seconds that a guest has to answer after it was started',
   },
+  janitorS: {
+    name: 'DORMOUSE_JANITOR_S',
+    kind: 'integer',
+    fallback: '30',
+    min: 0,
+    max: 86_400,
+    help: 'seconds between two passes of the janitor, which removes what no sandbox holds; 0 for the one at the start only',
+  },
   mailboxSize: {
     name: 'DORMOUSE_MAILBOX_SIZE',
     kind: 'integer',
@@ -181,6 +206,13 @@ export const variables = {
     min: 1,
     max: 65536,
     help: 'messages that wait for one sandbox before further ones are refused',
+  },
+  faults: {
+    name: 'DORMOUSE_FAULTS',
+    kind: 'string',
+    fallback: undefined,
+    hidden: true,
+    help: 'what is to go wrong in this process, and where; see src/fault-injection.ts',
   },
 } as const satisfies Record<string, Variable>;
 

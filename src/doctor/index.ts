@@ -1,3 +1,4 @@
+import { systemClock, within } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { pathsOf } from '../paths.ts';
 import { examine } from './examine.ts';
@@ -23,12 +24,9 @@ export async function runDoctor(
   options: { json: boolean; accelerator: Examination['accelerator'] },
 ): Promise<{ text: string; ok: boolean }> {
   const { accelerator, json } = options;
-  const findings = await examine({
-    config,
-    paths: pathsOf(config.dataDir),
-    accelerator,
-    signal: AbortSignal.timeout(TIMEOUT_MS),
-  });
+  const findings = await within(systemClock, TIMEOUT_MS, (signal) =>
+    examine({ config, paths: pathsOf(config.dataDir), accelerator, signal }),
+  );
   const ok = findings.every(({ status }) => status !== 'missing');
   return { ok, text: json ? JSON.stringify({ ok, findings }, null, 2) : renderFindings(findings) };
 }

@@ -30,7 +30,7 @@ export interface ChildOptions {
   stopSignal: 'SIGTERM' | 'SIGINT';
   /** How long the program may take to end before it gets SIGKILL, in milliseconds. */
   stopGraceMs: number;
-  /** Resolves when the program answers. Tried again until it does; `pid` is the program's. */
+  /** Resolves when the program answers. Tried again until it does, also when it does not settle; `pid` is the program's. */
   probe: (pid: number) => Promise<void>;
   /** How long the program may take until it answers, in milliseconds. */
   readyTimeoutMs: number;
@@ -46,6 +46,8 @@ export interface Child {
 }
 
 const PROBE_INTERVAL_MS = 20;
+/** A probe that takes longer has failed, in milliseconds: whatever it waits for, the child is looked at again. */
+const PROBE_LIMIT_MS = 5_000;
 const LOG_LINES = 20;
 /** How long the rest of a program's output is waited for after its exit, in milliseconds. */
 const OUTPUT_GRACE_MS = 200;
@@ -95,7 +97,7 @@ export async function startChild(options: ChildOptions): Promise<Child> {
     for (;;) {
       let problem: unknown;
       try {
-        await options.probe(started.pid);
+        await settled(options, started.pid);
         return;
       } catch (error) {
         problem = error;
@@ -187,6 +189,21 @@ export async function findProgram(
     `${name} is not installed. On Debian and Ubuntu: apt-get install ${debianPackage}`,
     { data: { program: name, package: debianPackage } },
   );
+}
+
+/** The probe's outcome, or an error when there is none in time. */
+async function settled({ probe, clock }: ChildOptions, pid: number): Promise<void> {
+  const waiting = new AbortController();
+  const limit = clock.sleep(PROBE_LIMIT_MS, waiting.signal).then(() => {
+    throw new Error(`the probe had no outcome within ${PROBE_LIMIT_MS} ms`);
+  });
+  // The one that comes second has nobody who waits for it.
+  limit.catch(() => undefined);
+  try {
+    await Promise.race([probe(pid), limit]);
+  } finally {
+    waiting.abort();
+  }
 }
 
 async function launch(options: ChildOptions, setpriv: string, lastLines: string[]): Promise<Run> {

@@ -97,6 +97,8 @@ async function greeted(port: number): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       socket.once('error', reject);
       socket.once('timeout', () => reject(new Error('no greeting from the server')));
+      // A program that has the port meanwhile may hang up without a word, which is no error of the socket.
+      socket.once('close', () => reject(new Error('the connection was closed without a greeting')));
       socket.once('data', (data) =>
         String(data).startsWith('INFO ') ? resolve() : reject(new Error('another program has the port')),
       );

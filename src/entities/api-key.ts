@@ -1,4 +1,4 @@
-import { defineEntity, p } from '@mikro-orm/core';
+import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 import { Team } from './team.ts';
 
 /** A key that lets requests in. Only its hash is kept: who reads the database cannot use it. */
@@ -21,3 +21,4 @@ export const ApiKey = defineEntity({
     revokedAt: p.datetime().length(3).nullable(),
   },
 });
+export type ApiKeyRecord = InferEntity<typeof ApiKey>;

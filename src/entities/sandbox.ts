@@ -11,6 +11,13 @@ export const Sandbox = defineEntity({
     // Pages of a team, newest first: the index is read backwards.
     { properties: ['teamId', 'createdAt', 'id'] },
     { properties: ['metadata'], type: 'gin' },
+    // What a team's quota is counted of; written as the next one.
+    { properties: ['teamId'], where: "state <> ALL (ARRAY['destroyed'::text, 'failed'::text])" },
+    // Those that failed lately.
+    { properties: ['teamId', 'updatedAt'], where: "state = 'failed'::text" },
+    // What a host is said to keep: those that are gone stay in the table, but not in the index. The condition is written as
+    // PostgreSQL tells it, so that the entity and the database can be compared.
+    { properties: ['hostId', 'id'], where: "state <> ALL (ARRAY['destroyed'::text, 'failed'::text])" },
   ],
   properties: {
     /** For a create with an idempotency key it is made of team and key, so the primary key keeps the two apart. */
@@ -23,6 +30,8 @@ export const Sandbox = defineEntity({
     vcpus: p.integer(),
     memoryMb: p.integer(),
     diskSizeMb: p.integer().default(20480),
+    /** Size in MiB that the disk is about to get, as the quota counts it; the larger of the two is counted. */
+    reservedDiskMb: p.integer().nullable(),
     timeoutS: p.integer(),
     onTimeout: p.enum(['pause', 'destroy']),
     autoResume: p.boolean(),

@@ -1,9 +1,11 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 
-/** One step in a sandbox's history, as its host published it. Never changed. */
+/** One step in a sandbox's history, as its host published it. Never changed, but that one which was inferred gives way to it. */
 export const Transition = defineEntity({
   name: 'Transition',
   tableName: 'transitions',
+  // The history of a team, newest first: the index is read backwards.
+  indexes: [{ properties: ['teamId', 'at', 'sandboxId', 'seq'] }],
   properties: {
     sandboxId: p.text().primary(),
     seq: p.integer().primary(),
@@ -23,6 +25,8 @@ export const Transition = defineEntity({
     error: p.json<{ code: string; detail: string; causes?: string[] }>().nullable(),
     /** The sandbox after the transition, as in the event. */
     sandbox: p.json<unknown>(),
+    /** What it was in the middle of and held. Null for what older versions told. */
+    moment: p.json<unknown>().nullable(),
   },
 });
 export type TransitionRecord = InferEntity<typeof Transition>;

@@ -19,14 +19,30 @@ export const catalogue = {
   ROUTE_NOT_FOUND: { status: 404, answer: 'refused', title: 'There is no such route' },
   SANDBOX_NOT_FOUND: { status: 404, answer: 'refused', title: 'There is no such sandbox' },
   TEMPLATE_NOT_FOUND: { status: 404, answer: 'refused', title: 'There is no such template' },
+  SNAPSHOT_NOT_FOUND: { status: 404, answer: 'refused', title: 'There is no such snapshot' },
+  TEAM_NOT_FOUND: { status: 404, answer: 'refused', title: 'There is no such team' },
+  HOST_NOT_FOUND: { status: 404, answer: 'refused', title: 'There is no such host' },
+  KEY_NOT_FOUND: { status: 404, answer: 'refused', title: 'There is no such API key' },
+  MACHINE_NOT_FOUND: { status: 404, answer: 'refused', title: 'There is no such machine' },
+  QUOTA_EXCEEDED: { status: 403, answer: 'refused', title: "The team's quota does not allow this" },
   METHOD_NOT_ALLOWED: { status: 405, answer: 'refused', title: 'The route does not take this method' },
   SANDBOX_WRONG_STATE: {
     status: 409,
     answer: 'refused',
     title: 'The sandbox is in a state that does not take this command',
   },
+  TEMPLATE_EXISTS: { status: 409, answer: 'refused', title: 'There is a template of this name' },
+  TEMPLATE_IN_USE: { status: 409, answer: 'refused', title: 'Disks stand on the image of the template' },
+  TEAM_IN_USE: { status: 409, answer: 'refused', title: 'The team has sandboxes or templates' },
+  UPLOAD_BROKEN: { status: 409, answer: 'refused', title: 'The upload lacks a part' },
+  TEMPLATE_INVALID: { status: 422, answer: 'refused', title: 'The file cannot become a template' },
+  TEMPLATE_NOT_READY: {
+    status: 422,
+    answer: 'refused',
+    title: 'A sandbox of the template does not get ready',
+  },
   PAYLOAD_TOO_LARGE: { status: 413, answer: 'refused', title: 'The body is too large' },
-  UNSUPPORTED_MEDIA_TYPE: { status: 415, answer: 'refused', title: 'The body must be application/json' },
+  UNSUPPORTED_MEDIA_TYPE: { status: 415, answer: 'refused', title: 'The route takes no body of this type' },
   IDEMPOTENCY_KEY_REUSED: {
     status: 422,
     answer: 'refused',
@@ -62,6 +78,7 @@ export const catalogue = {
   RECORDS_UNAVAILABLE: { status: 503, answer: 'retry', title: 'The database is not reachable' },
   DEADLINE_EXCEEDED: { status: 504, answer: 'retry', title: 'The deadline passed before the answer' },
   CANCELLED: { status: 499, answer: 'retry', title: 'The caller cancelled the request' },
+  PAGES_NOT_BUILT: { status: 503, answer: 'retry', title: 'The pages are not built' },
   SERVER_UNREACHABLE: { status: 503, answer: 'retry', title: 'No Dormouse server answers' },
   BAD_REPLY: {
     status: 502,
@@ -101,6 +118,7 @@ export const catalogue = {
     answer: 'stuck',
     title: 'Something of the sandbox could not be undone and is kept',
   },
+  SANDBOX_LOST: { status: 500, answer: 'stuck', title: 'The sandbox is gone: its host does not know it' },
 
   // Starting up.
   CONFIG_INVALID: { status: 500, answer: 'refused', title: 'The configuration is not valid' },

@@ -9,7 +9,7 @@ export interface ErrorRecord {
   /** What happened, why, and what to do, for a person. Safe to show to the caller. */
   detail: string;
   data?: ErrorData;
-  /** Messages of the causes, outermost first. For logs and operators; the HTTP edge does not send it. */
+  /** Messages of the causes, outermost first. For logs and histories; an error that is answered over HTTP does not have them. */
   causes?: string[];
 }
 

@@ -7,7 +7,7 @@ import type { RequestOptions } from '../bus/types.ts';
 import { DormouseError, hasCode } from '../errors/index.ts';
 import { newCommandId } from '../ids.ts';
 import { principalOf } from './plugins/auth.ts';
-import { sandboxNotFound, sandboxOf } from './plugins/rules.ts';
+import { type OwnSandbox, sandboxNotFound, sandboxOf } from './plugins/rules.ts';
 import type { EdgePorts } from './ports.ts';
 
 /** What travels with a command that came over HTTP, and what it means when no actor answers. */
@@ -62,19 +62,45 @@ export function requestOptionsOf(request: FastifyRequest): RequestOptions {
  * `HOST_UNREACHABLE` when there is one but its host does not answer
  */
 export async function sendCommand<C extends Command>(
-  { bus, records }: EdgePorts,
+  ports: EdgePorts,
   request: FastifyRequest,
   command: C,
   body: RequestOf<C>,
   options: RequestOptions = {},
 ): Promise<ReplyOf<C>> {
-  const { teamId, id, subject } = sandboxOf(request);
-  try {
-    return await bus.request(`${subject}.${command.name}`, command, body, {
-      commandId: commandIdOf(request, id, command),
+  return await sendToSandbox(ports, request, sandboxOf(request), command, body, options);
+}
+
+/** As `sendCommand`, for a sandbox that something else than the path names. */
+export async function sendToSandbox<C extends Command>(
+  ports: EdgePorts,
+  request: FastifyRequest,
+  sandbox: OwnSandbox,
+  command: C,
+  body: RequestOf<C>,
+  options: RequestOptions = {},
+): Promise<ReplyOf<C>> {
+  return await foundOrUnreachable(ports, sandbox, () =>
+    ports.bus.request(`${sandbox.subject}.${command.name}`, command, body, {
+      commandId: commandIdOf(request, sandbox.id, command),
       ...requestOptionsOf(request),
       ...options,
-    });
+    }),
+  );
+}
+
+/**
+ * Asks for something of a sandbox. When nobody answers, the records tell whether there is one.
+ *
+ * @throws what `ask` throws; `SANDBOX_NOT_FOUND` instead of `HOST_UNREACHABLE` when there is none, or none any more
+ */
+export async function foundOrUnreachable<T>(
+  { records }: EdgePorts,
+  { teamId, id }: OwnSandbox,
+  ask: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await ask();
   } catch (error) {
     if (!hasCode(error, 'HOST_UNREACHABLE')) throw error;
     const record = await records.findSandbox(teamId, id);

@@ -67,8 +67,38 @@ export const EXEC = [
 
 export const CREATE = [
   'INVALID_SIZE',
+  'QUOTA_EXCEEDED',
   'TEMPLATE_NOT_FOUND',
+  // Its start command does not come to an end that lets a sandbox be made.
+  'TEMPLATE_NOT_READY',
   'IDEMPOTENCY_KEY_REUSED',
   'NO_HOST_AVAILABLE',
   'HOST_DRAINING',
+  'SANDBOX_LOST',
+  // Made by the same key and destroyed, before the records heard of either.
+  'SANDBOX_NOT_FOUND',
+] as const satisfies readonly ErrorCode[];
+
+/** Making a template, from whatever. */
+export const BUILD = [
+  'TEMPLATE_EXISTS',
+  'TEMPLATE_IN_USE',
+  'TEMPLATE_INVALID',
+  'TEMPLATE_NOT_READY',
+  'INVALID_SIZE',
+  'HOST_DRAINING',
+  'NO_HOST_AVAILABLE',
+  'DEPENDENCY_MISSING',
+  // A sandbox that it is made from.
+  'SANDBOX_NOT_FOUND',
+  'SANDBOX_WRONG_STATE',
+  'IDEMPOTENCY_KEY_REUSED',
+] as const satisfies readonly ErrorCode[];
+
+export const FORK = [
+  'INVALID_SIZE',
+  'QUOTA_EXCEEDED',
+  'NO_HOST_AVAILABLE',
+  'HOST_DRAINING',
+  'SANDBOX_LOST',
 ] as const satisfies readonly ErrorCode[];

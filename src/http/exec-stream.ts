@@ -1,23 +1,8 @@
-import { PassThrough, type Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import type { ExecReply } from '../actors/sandbox/protocol.ts';
 import { ioSubject } from '../bus/subjects.ts';
 import type { Bus } from '../bus/types.ts';
-import type { Clock, Timer } from '../clock.ts';
-import type { ProblemDocument } from './problem.ts';
-
-export const NDJSON_TYPE = 'application/x-ndjson';
-
-/** A silent program's stream carries an empty line this often, in milliseconds, so that nobody between takes it for dead. */
-const HEARTBEAT_MS = 15_000;
-/** Output that a slow reader leaves here, in bytes; beyond it no more is passed on, and the result has the rest. */
-const UNREAD_BYTES_MAX = 16 * 1024 * 1024;
-
-export interface ExecStreamPorts {
-  bus: Bus;
-  clock: Clock;
-  /** The error as it stands in the last line. */
-  problemOf(thrown: unknown): ProblemDocument;
-}
+import { type LineStreamPorts, streamLines } from './line-stream.ts';
 
 /**
  * Runs an exec and passes its output on while it comes, one JSON document a line:
@@ -32,45 +17,20 @@ export interface ExecStreamPorts {
  * @param commandId names the exec; its output is subscribed to before `run` is called, so none is missed
  */
 export async function streamExec(
-  { bus, clock, problemOf }: ExecStreamPorts,
+  { bus, ...ports }: LineStreamPorts & { bus: Bus },
   commandId: string,
   run: () => Promise<ExecReply>,
 ): Promise<Readable> {
-  const lines = new PassThrough();
-  const begun = Promise.withResolvers<void>();
-  let hasBegun = false;
-  let isCut = false;
-  let heartbeat: Timer | undefined;
-
-  const write = (line: string): void => {
-    hasBegun = true;
-    begun.resolve();
-    lines.write(`${line}\n`);
-    heartbeat?.cancel();
-    heartbeat = clock.after(HEARTBEAT_MS, () => write(''));
-  };
-  heartbeat = clock.after(HEARTBEAT_MS, () => write(''));
-  const subscriptions = (['stdout', 'stderr'] as const).map((stream) =>
-    bus.subscribe(ioSubject(commandId, stream), (bytes) => {
-      isCut ||= lines.writableLength > UNREAD_BYTES_MAX;
-      if (!isCut) write(JSON.stringify({ stream, ...textOf(bytes) }));
-    }),
-  );
-  const ended = run()
-    .then(
-      (result) => write(JSON.stringify({ result })),
-      (error: unknown) => {
-        if (!hasBegun) throw error;
-        write(JSON.stringify({ error: problemOf(error) }));
-      },
-    )
-    .finally(() => {
-      heartbeat?.cancel();
+  return await streamLines(ports, async (write) => {
+    const subscriptions = (['stdout', 'stderr'] as const).map((stream) =>
+      bus.subscribe(ioSubject(commandId, stream), (bytes) => write({ stream, ...textOf(bytes) })),
+    );
+    try {
+      return { result: await run() };
+    } finally {
       for (const subscription of subscriptions) subscription.close();
-      lines.end();
-    });
-  await Promise.race([begun.promise, ended]);
-  return lines;
+    }
+  });
 }
 
 /** Text as it is when the bytes are whole characters of UTF-8; base64 otherwise. */

@@ -14,6 +14,12 @@ export interface EdgePorts {
   log: Logger;
   /** Version of the program, for `/healthz` and the OpenAPI document. */
   version: string;
+  /** Whether requests need a key. `none` is for an edge that only this machine can reach. Default: `keys`. */
+  auth?: 'keys' | 'none';
+  /** Largest file that a template is built from, in bytes. Default: 20 GiB. */
+  uploadBytesMax?: number;
+  /** Folder of the built pages. Default: where the set-up builds them. */
+  uiDir?: string;
   /** How long requests that are under way may take after `close` was called, in milliseconds. Default: 10 seconds. */
   drainMs?: number;
 }

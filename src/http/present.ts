@@ -1,4 +1,5 @@
 import type { SandboxTransition, SandboxView } from '../actors/sandbox/protocol.ts';
+import type { Inspection, Moment } from '../actors/system/inspection.ts';
 
 /**
  * What callers see of sandboxes. Reasons of failures are written by hosts for people; where they name files of the host,
@@ -18,12 +19,54 @@ export function presentSandbox(view: SandboxView): SandboxView {
   return { ...view, last_error: { code, detail: withoutHostPaths(detail) } };
 }
 
-/** A transition without the causes of its error, which are for the operator. */
+/** What happened to a sandbox, with all that is known of why. */
 export function presentTransition(transition: SandboxTransition): SandboxTransition {
-  const { error, sandbox } = transition;
+  const { error, sandbox, moment } = transition;
   return {
     ...transition,
-    error: error && { code: error.code, detail: withoutHostPaths(error.detail) },
+    error: error && presentError(error),
     sandbox: presentSandbox(sandbox),
+    ...(moment && { moment: presentMoment(moment) }),
   };
+}
+
+/** What happened to a sandbox that somebody looks at. */
+export function presentInspection(inspection: Inspection): Inspection {
+  const { error, moment } = inspection;
+  return {
+    ...inspection,
+    error: error && presentError(error),
+    moment: moment && presentMoment(moment),
+  };
+}
+
+/** A transition of the records as it was told live to those who looked. */
+export function inspectionOf(transition: SandboxTransition): Inspection {
+  const { v, sandbox_id, team_id, host_id, seq, execution, at, from, to, cause } = transition;
+  const { command_id, step, step_duration_ms, error, sandbox, moment = null } = transition;
+  return {
+    ...{ v, kind: 'sandbox', id: sandbox_id, team_id, host_id, seq, execution, at, from, to, cause },
+    ...{ command_id, step, step_duration_ms, error, refused: null, allowed: sandbox.allowed, moment },
+  };
+}
+
+function presentError<E extends { detail: string; causes?: string[] }>(error: E): E {
+  return {
+    ...error,
+    detail: withoutHostPaths(error.detail),
+    ...(error.causes && { causes: error.causes.map(withoutHostPaths) }),
+  };
+}
+
+/** Errors in a context are the only texts in it that hosts have written for people. */
+function presentMoment(moment: Moment): Moment {
+  const context = Object.entries(moment.context).map(([field, value]) => [
+    field,
+    isError(value) ? presentError(value) : value,
+  ]);
+  return { ...moment, context: Object.fromEntries(context) };
+}
+
+function isError(value: unknown): value is { detail: string; causes?: string[] } {
+  return typeof (value as { detail?: unknown } | null)?.detail === 'string';
 }

@@ -71,7 +71,11 @@ export function errorOf(thrown: unknown, requestId: string): DormouseError {
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
     case 'FST_ERR_CTP_INVALID_TYPE':
     case 'FST_ERR_CTP_EMPTY_TYPE':
-      return new DormouseError('UNSUPPORTED_MEDIA_TYPE', 'Send the body as application/json.', options);
+      return new DormouseError(
+        'UNSUPPORTED_MEDIA_TYPE',
+        'This route takes no body of this type. Send application/json, or what /openapi.json says for the route.',
+        options,
+      );
     case 'FST_ERR_CTP_INVALID_JSON_BODY':
       return new DormouseError(
         'MALFORMED_JSON',

@@ -6,6 +6,8 @@ import Fastify, {
   LogController,
 } from 'fastify';
 import { DormouseError } from '../errors/index.ts';
+import { EventStreams } from './event-stream.ts';
+import { addAudit } from './plugins/audit.ts';
 import { addAuth } from './plugins/auth.ts';
 import { addBodies } from './plugins/bodies.ts';
 import { addCallers } from './plugins/callers.ts';
@@ -14,20 +16,31 @@ import { addMethods } from './plugins/methods.ts';
 import { addOpenapi } from './plugins/openapi.ts';
 import { addRequests, requestIdOf } from './plugins/requests.ts';
 import { addRules } from './plugins/rules.ts';
+import { addSlowBodies } from './plugins/slow-bodies.ts';
 import type { EdgeApp, EdgePorts } from './ports.ts';
+import { addAdminRoutes } from './routes/admin/index.ts';
 import { addCommandRoutes } from './routes/commands.ts';
+import { addEventsRoute } from './routes/events.ts';
 import { addExecRoute } from './routes/exec.ts';
+import { addFleetRoutes } from './routes/fleet.ts';
+import { addForkRoute } from './routes/forks.ts';
 import { addHealthRoutes } from './routes/health.ts';
+import { addInspectionRoutes } from './routes/inspection.ts';
+import { addMachineRoutes } from './routes/machines.ts';
+import { addMeRoute } from './routes/me.ts';
+import { addPages } from './routes/pages.ts';
+import { addResizeRoute } from './routes/resize.ts';
 import { addSandboxRoutes } from './routes/sandboxes.ts';
-import { addTemplateRoute } from './routes/templates.ts';
-import { addTestPage } from './routes/test-page.ts';
+import { addSnapshotRoutes } from './routes/snapshots.ts';
+import { addTemplateUpload } from './routes/template-upload.ts';
+import { addTemplateRoutes } from './routes/templates.ts';
 import { addTransitionRoute } from './routes/transitions.ts';
+import { addUsageRoute } from './routes/usage.ts';
 
 /** Largest body of a route that says nothing else, in bytes. */
 const BODY_BYTES_MAX = 256 * 1024;
-/** How long a caller may take to send its headers, and a whole request, in milliseconds. Answers may take as long as they need. */
+/** How long a caller may take to send its headers, in milliseconds. Answers may take as long as they need. */
 const HEADERS_MS_MAX = 10_000;
-const REQUEST_MS_MAX = 60_000;
 /** How long a connection without a request is kept, in milliseconds: longer than load balancers do, so that they close it. */
 const IDLE_MS_MAX = 72_000;
 const DRAIN_MS = 10_000;
@@ -47,7 +60,8 @@ export async function createEdge(ports: EdgePorts): Promise<EdgeApp> {
     bodyLimit: BODY_BYTES_MAX,
     // The size of all headers bounds a path; what an id is, the routes say.
     routerOptions: { maxParamLength: maxHeaderSize },
-    requestTimeout: REQUEST_MS_MAX,
+    // How long a body may take is the matter of `slow-bodies.ts`: an upload may take longer than others.
+    requestTimeout: 0,
     http: { headersTimeout: HEADERS_MS_MAX },
     keepAliveTimeout: IDLE_MS_MAX,
     // A request that came on an open connection before its end was known is served as the others.
@@ -62,18 +76,34 @@ export async function createEdge(ports: EdgePorts): Promise<EdgeApp> {
   addCallers(app, clock, drainMs);
   addErrors(app);
   addMethods(app);
+  addSlowBodies(app, clock);
   addBodies(app);
-  addAuth(app, ports);
+  const keys = addAuth(app, ports);
   addRules(app);
+  addAudit(app, ports);
   await addOpenapi(app, version);
+  const streams = new EventStreams(clock, log);
+  // An edge that stops waits for answers that come to their end; streams do not.
+  app.addHook('preClose', async () => streams.close());
 
   addSandboxRoutes(app, ports);
   addCommandRoutes(app, ports);
   addExecRoute(app, ports);
   addTransitionRoute(app, ports);
-  addTemplateRoute(app, ports);
+  addInspectionRoutes(app, ports, streams);
+  addForkRoute(app, ports);
+  addResizeRoute(app, ports);
+  addTemplateRoutes(app, ports);
+  await addTemplateUpload(app, ports);
+  addSnapshotRoutes(app, ports);
+  addAdminRoutes(app, ports, keys, streams);
   addHealthRoutes(app, ports);
-  await addTestPage(app);
+  addMachineRoutes(app);
+  addFleetRoutes(app, ports, streams);
+  addEventsRoute(app, ports);
+  addUsageRoute(app, ports);
+  addMeRoute(app, ports);
+  await addPages(app, ports);
   await app.ready();
   return app;
 }

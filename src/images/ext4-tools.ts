@@ -59,6 +59,17 @@ export async function resizeFileSystem(
   await runTool('resize2fs', [...least, imagePath], { signal, env: RESIZE2FS_ENVIRONMENT });
 }
 
+/**
+ * Writes the blocks that the file system uses to a new sparse file, at their places (e2image(8), `-ra`). What no file has is not even
+ * read, so it takes as long as the content is large, not the disk. The file system must have been checked just before: what stands
+ * in the journal only counts as unused.
+ *
+ * @throws `DISK_FAILED`, `DISK_FULL`, `DEPENDENCY_MISSING`; the signal's reason when it aborts
+ */
+export async function copyUsedBlocks(fromPath: string, toPath: string, signal: AbortSignal): Promise<void> {
+  await runTool('e2image', ['-ra', fromPath, toPath], { signal });
+}
+
 interface RunOptions {
   signal: AbortSignal;
   env?: Readonly<Record<string, string>>;

@@ -7,6 +7,7 @@ import { fileError, makeFolder, renameDurably, syncPath } from '../durable-file.
 import { findProgram } from '../embedded/child.ts';
 import { DormouseError, messageOf } from '../errors/index.ts';
 import { USER_HOME, USER_ID, writeMinimalTree } from './minimal-tree.ts';
+import { mke2fsOptions } from './mke2fs.ts';
 
 export interface MinimalImageOptions {
   /** Absolute path of the image to make; an image that is there is replaced as a whole. */
@@ -18,23 +19,6 @@ export interface MinimalImageOptions {
 
 /** Room for busybox, the inode tables and the journal, in MiB. */
 const SIZE_MIN_MB = 64;
-/** The journal is written round and round, so its size is what every clone comes to take, in MiB. */
-const JOURNAL_MB = 16;
-
-/**
- * How the file system is made, mke2fs(8):
- *
- * - `assume_storage_prezeroed`: a new sparse file reads as zeros, so neither inode tables nor journal are written, and
- *   the inode tables are marked as zeroed. Otherwise every guest would zero them in the background (ext4's lazy
- *   init): 320 MB for 20 GiB.
- * - `-b`, `-i`: as for a large file system, since a small image grows with the disk that it becomes.
- * - `-m 0`: nothing is reserved for root; the guest gets the size that was asked for.
- */
-const MKE2FS_OPTIONS = [
-  ...['-q', '-F', '-t', 'ext4', '-b', '4096', '-i', '16384', '-m', '0', '-L', 'minimal'],
-  ...['-J', `size=${JOURNAL_MB}`],
-  ...['-E', 'assume_storage_prezeroed=1,root_owner=0:0'],
-];
 
 /**
  * Makes the root file system of the platform template `minimal`: busybox with all its programs, root and a user
@@ -66,7 +50,11 @@ export async function buildMinimalImage({ imagePath, sizeMb, signal }: MinimalIm
     const paths = await writeMinimalTree(root, busybox, applets).catch((error: unknown) => {
       throw fileError(root, error);
     });
-    await runTool(mke2fs, [...MKE2FS_OPTIONS, '-d', root, temporary, `${sizeMb}M`], signal);
+    await runTool(
+      mke2fs,
+      [...mke2fsOptions({ label: 'minimal' }), '-d', root, temporary, `${sizeMb}M`],
+      signal,
+    );
     const commands = path.join(work, 'owners');
     await writeFile(commands, ownerCommands(paths));
     await runTool(debugfs, ['-w', '-f', commands, temporary], signal);

@@ -21,6 +21,11 @@ export interface Superblock {
   firstBlock: number;
   /** Blocks that a further group takes for itself. resize2fs adds none that is smaller. */
   smallestGroupBlocks: number;
+  /** All inodes, and those that nothing has. */
+  inodes: number;
+  freeInodes: number;
+  /** Flags of features without which it cannot be mounted (s_feature_incompat). */
+  incompatibleFeatures: number;
 }
 
 const SUPERBLOCK_OFFSET = 1024;
@@ -101,6 +106,9 @@ export function parseSuperblock(bytes: Buffer): Superblock | string {
     firstBlock,
     // A copy of the superblock and of the descriptors, two bitmaps, and the inode table.
     smallestGroupBlocks: 1 + descriptors + reservedDescriptors + 2 + inodeTable + LAST_GROUP_SPARE_BLOCKS,
+    inodes: bytes.readUInt32LE(0x0),
+    freeInodes: bytes.readUInt32LE(0x10),
+    incompatibleFeatures: incompat,
   };
 }
 

@@ -1,13 +1,13 @@
+import { PROJECTOR_CONSUMER } from '../../nats/streams.ts';
 import type { Bus, StoredEvent } from '../bus/types.ts';
 import type { Clock } from '../clock.ts';
 import { hasCode } from '../errors/index.ts';
 import type { Logger } from '../log.ts';
 import type { Records } from '../records/types.ts';
+import { findLostSandboxes } from './lost-sandboxes.ts';
 import { mirrorHosts } from './mirror-hosts.ts';
 import { ProgressReport } from './progress-report.ts';
 
-/** Name of the durable consumer: all projectors share it, so that each event is stored by one of them. */
-const DURABLE = 'projector';
 /** Between two tries while the database is away, in milliseconds. */
 const RETRY_FIRST_MS = 100;
 const RETRY_LONGEST_MS = 5_000;
@@ -22,7 +22,8 @@ export interface ProjectorOptions {
 }
 
 /**
- * Brings the stream of events into the records, and what hosts say of themselves, until `signal` aborts.
+ * Brings the stream of events into the records, and what hosts say of themselves, until `signal` aborts. Sandboxes of which no
+ * event will come any more are found by asking the hosts.
  *
  * - While the database is away the event at hand waits, and with it all that follow: the order is kept.
  * - An event that cannot be stored whatever is done is logged and acknowledged, so that it does not hold up the rest.
@@ -33,13 +34,20 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
   const signal = AbortSignal.any([options.signal, ended.signal]);
   const report = new ProgressReport(clock, log);
   const stopReports = report.start();
-  const mirroring = mirrorHosts({ ...options, signal });
+  const asking = Promise.all([
+    mirrorHosts({ ...options, signal }),
+    findLostSandboxes({ ...options, signal }),
+  ]);
   try {
-    await bus.events.consume(DURABLE, (event) => project(event, { ...options, signal }, report), signal);
+    await bus.events.consume(
+      PROJECTOR_CONSUMER,
+      (event) => project(event, { ...options, signal }, report),
+      signal,
+    );
   } finally {
     ended.abort();
     stopReports();
-    await mirroring;
+    await asking;
   }
 }
 

@@ -1,2 +1,18 @@
 export { openRecords } from './open.ts';
-export type { NewSandboxRecord, Page, Principal, Records, SandboxFilter, Scope } from './types.ts';
+export type {
+  AuditEntry,
+  FleetRow,
+  Key,
+  NewSandboxRecord,
+  Page,
+  Principal,
+  Quota,
+  Records,
+  SandboxFilter,
+  Scope,
+  Team,
+  TemplateKind,
+  TemplateRecord,
+  Usage,
+  UsualDuration,
+} from './types.ts';

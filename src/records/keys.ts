@@ -1,8 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { ApiKey, Team } from '../entities/index.ts';
-import { hasCode } from '../errors/index.ts';
+import { ApiKey, type ApiKeyRecord, Team } from '../entities/index.ts';
+import { DormouseError, hasCode } from '../errors/index.ts';
 import type { Database } from './database.ts';
-import type { Principal, Records } from './types.ts';
+import { lockTeam } from './quota.ts';
+import { requireStorable } from './storable.ts';
+import { teamNotFound } from './teams.ts';
+import type { Key, Principal, Records } from './types.ts';
 
 /** `last_used_at` is exact to this, in milliseconds: one write per key and minute, however many requests. */
 const LAST_USED_EVERY_MS = 60_000;
@@ -46,7 +49,7 @@ export async function authenticate(
   if (!key || key.revokedAt) return undefined;
   if (key.expiresAt && key.expiresAt.getTime() <= db.clock.nowMs()) return undefined;
   uses.note(key.id, key.lastUsedAt);
-  return { keyId: key.id, teamId: key.team.id, scopes: key.scopes };
+  return { keyId: key.id, keyName: key.name, teamId: key.team.id, scopes: key.scopes };
 }
 
 /** Makes sure of team and key. A key that is there stays as it is, also when it is revoked. Throws `RECORDS_UNAVAILABLE`. */
@@ -68,5 +71,72 @@ export async function ensureKey(
       .ignore()
       .execute('run');
     return affectedRows > 0;
+  });
+}
+
+/** A record without its hash. */
+function keyOf(record: ApiKeyRecord): Key {
+  const { id, team, name, prefix, scopes, createdAt, lastUsedAt, expiresAt, revokedAt } = record;
+  return {
+    id,
+    teamId: team.id,
+    name,
+    prefix,
+    scopes,
+    createdAt,
+    lastUsedAt: lastUsedAt ?? null,
+    expiresAt: expiresAt ?? null,
+    revokedAt: revokedAt ?? null,
+  };
+}
+
+/**
+ * Adds a key to a team. The secret itself never comes here.
+ *
+ * @throws `TEAM_NOT_FOUND`, `INVALID_REQUEST` for a name that cannot be stored, `RECORDS_UNAVAILABLE`
+ */
+export async function createKey(
+  db: Database,
+  { teamId, hash, prefix, name, scopes, expiresAt }: Parameters<Records['createKey']>[0],
+): Promise<Key> {
+  requireStorable(name, 'The name of the key');
+  return await db.transaction(async (em) => {
+    // The lock keeps the team from being deleted before the key is there.
+    if (!(await lockTeam(em, teamId))) throw teamNotFound(teamId);
+    const id = randomUUID();
+    await em.insert(ApiKey, {
+      id,
+      team: teamId,
+      hash,
+      prefix,
+      name,
+      scopes: [...scopes],
+      createdAt: new Date(db.clock.nowMs()),
+      expiresAt,
+    });
+    return keyOf(await em.findOneOrFail(ApiKey, { id }));
+  });
+}
+
+/** All keys of the team, newest first, revoked and expired ones too. Throws `RECORDS_UNAVAILABLE`. */
+export async function listKeys(db: Database, teamId: string): Promise<Key[]> {
+  const records = await db.run((em) =>
+    em.find(ApiKey, { team: teamId }, { orderBy: { createdAt: 'desc', id: 'desc' } }),
+  );
+  return records.map(keyOf);
+}
+
+/**
+ * Lets a key in no more. One that is revoked already keeps its time.
+ *
+ * @throws `KEY_NOT_FOUND` when the team has no such key, `RECORDS_UNAVAILABLE`
+ */
+export async function revokeKey(db: Database, teamId: string, keyId: string): Promise<Key> {
+  return await db.run(async (em) => {
+    const revokedAt = new Date(db.clock.nowMs());
+    await em.nativeUpdate(ApiKey, { id: keyId, team: teamId, revokedAt: null }, { revokedAt });
+    const record = await em.findOne(ApiKey, { id: keyId, team: teamId });
+    if (!record) throw new DormouseError('KEY_NOT_FOUND', `The team has no key ${keyId}.`);
+    return keyOf(record);
   });
 }

@@ -9,6 +9,11 @@ import type { Logger } from '../log.ts';
 const POOL_MAX = 10;
 /** How long a connection may take to open, or to be free, in milliseconds. */
 const CONNECT_TIMEOUT_MS = 3_000;
+/**
+ * How long a connection is used, in seconds. A server that was told to end takes no new connections and waits for those that
+ * it has (PostgreSQL's smart shutdown): ones that are kept in use would keep it in that state for ever.
+ */
+const CONNECTION_LIFETIME_S = 30;
 /** How long the server works on a statement, in milliseconds. */
 const STATEMENT_TIMEOUT_MS = 5_000;
 /** How long an answer is waited for, in milliseconds: longer than the server's own limit, for a server that is gone. */
@@ -41,6 +46,7 @@ export function pooled(url: string): Record<string, unknown> {
     connectionString: url,
     application_name: 'dormouse',
     max: POOL_MAX,
+    maxLifetimeSeconds: CONNECTION_LIFETIME_S,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
     query_timeout: ANSWER_TIMEOUT_MS,

@@ -1,8 +1,14 @@
 import type { SandboxState, SandboxView } from '../actors/sandbox/protocol.ts';
 import type { SandboxRecord } from '../entities/index.ts';
 
-/** The columns that a sandbox's view fills: all but those of the create and the end. */
-export type SandboxRow = Omit<SandboxRecord, 'idempotencyKey' | 'requestHash' | 'destroyedAt'>;
+/** States of sandboxes that are no more. */
+export const GONE: readonly string[] = ['destroyed', 'failed'];
+
+/** The columns that a sandbox's view fills: all but those of the create, of a reservation and of the end. */
+export type SandboxRow = Omit<
+  SandboxRecord,
+  'idempotencyKey' | 'requestHash' | 'reservedDiskMb' | 'destroyedAt'
+>;
 
 /** A view as the columns of its record. */
 export function rowOf(view: SandboxView): SandboxRow {

@@ -1,17 +1,13 @@
 import type { SandboxView } from '../actors/sandbox/protocol.ts';
 import { Sandbox } from '../entities/index.ts';
-import { DormouseError } from '../errors/index.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import type { Database } from './database.ts';
-import { rowOf, viewOf } from './sandbox-row.ts';
+import { GONE, viewOf } from './sandbox-row.ts';
 import { requireStorable } from './storable.ts';
-import type { NewSandboxRecord, Page, SandboxFilter } from './types.ts';
-
-/** States of sandboxes that are no more, which lists leave out unless they are asked for. */
-const GONE = ['destroyed', 'failed'];
+import type { Page, Records, SandboxFilter } from './types.ts';
 
 /**
- * One page of a team's sandboxes, newest first. Pages are cut at a sandbox and not at a count, so that what is made
+ * One page of a team's sandboxes, newest first, without those that are no more unless they are asked for. Pages are cut at a sandbox and not at a count, so that what is made
  * meanwhile neither shifts nor repeats the rest.
  *
  * @throws `INVALID_REQUEST` for a cursor that is none, `RECORDS_UNAVAILABLE`
@@ -52,44 +48,20 @@ export async function findSandbox(
   });
 }
 
-/**
- * Writes the record of a sandbox that is about to be made, unless there is one with its id.
- *
- * @throws `IDEMPOTENCY_KEY_REUSED` when the one that is there was made by another request, `INVALID_REQUEST` for a text
- * that cannot be stored, `RECORDS_UNAVAILABLE`
- */
-export async function claimSandbox(
+/** Sandboxes of a host of which nothing was heard since `since`. See `Records`. Throws `RECORDS_UNAVAILABLE`. */
+export async function unchangedSandboxes(
   db: Database,
-  { view, idempotencyKey, requestHash }: NewSandboxRecord,
-): Promise<{ created: boolean; view: SandboxView }> {
-  requireStorable(view, 'The sandbox');
-  const row = { ...rowOf(view), idempotencyKey: idempotencyKey ?? null, requestHash };
+  hostId: string,
+  since: Date,
+  { limit, afterId }: Parameters<Records['unchangedSandboxes']>[2],
+): Promise<SandboxView[]> {
   return await db.run(async (em) => {
-    for (;;) {
-      const { affectedRows } = await em
-        .createQueryBuilder(Sandbox)
-        .insert(row)
-        .onConflict('id')
-        .ignore()
-        .execute('run');
-      if (affectedRows > 0) return { created: true, view };
-      const existing = await em.findOne(Sandbox, { id: view.id }, { refresh: true });
-      // It was taken back between the two statements.
-      if (!existing) continue;
-      if (existing.teamId !== view.team_id)
-        throw new DormouseError('INTERNAL', `The id ${view.id} is taken by another team.`);
-      if (existing.requestHash && existing.requestHash !== requestHash)
-        throw new DormouseError(
-          'IDEMPOTENCY_KEY_REUSED',
-          'The idempotency key belongs to a create with another body. Use a new key for a new sandbox.',
-          { data: { sandbox_id: view.id } },
-        );
-      return { created: false, view: viewOf(existing) };
-    }
+    const query = em
+      .createQueryBuilder(Sandbox)
+      .where({ hostId, state: { $nin: GONE }, updatedAt: { $lt: since } })
+      .orderBy({ id: 'asc' })
+      .limit(limit);
+    if (afterId !== undefined) query.andWhere({ id: { $gt: afterId } });
+    return (await query.getResultList()).map(viewOf);
   });
-}
-
-/** Removes the record of a sandbox that never had a transition. Throws `RECORDS_UNAVAILABLE`. */
-export async function unclaimSandbox(db: Database, sandboxId: string): Promise<void> {
-  await db.run((em) => em.nativeDelete(Sandbox, { id: sandboxId, seq: 0 }));
 }

@@ -10,7 +10,7 @@ const REPLACEMENT = '\uFFFD';
 export function storable<T>(value: T): T {
   if (typeof value === 'string') return value.toWellFormed().replaceAll('\0', REPLACEMENT) as T;
   if (Array.isArray(value)) return value.map(storable) as T;
-  if (value !== null && typeof value === 'object')
+  if (value !== null && typeof value === 'object' && !(value instanceof Date))
     return Object.fromEntries(
       Object.entries(value).map(([key, inner]) => [storable(key), storable(inner)]),
     ) as T;

@@ -1,9 +1,11 @@
 import type { SandboxTransition } from '../actors/sandbox/protocol.ts';
+import type { Moment } from '../actors/system/inspection.ts';
 import { Sandbox, Transition, type TransitionRecord } from '../entities/index.ts';
 import { DormouseError } from '../errors/index.ts';
 import type { Database, EntityManager } from './database.ts';
 import { rowOf } from './sandbox-row.ts';
 import { storable } from './storable.ts';
+import { LOST } from './types.ts';
 
 /** A transition as the columns of its record. */
 function recordOf(transition: SandboxTransition): TransitionRecord {
@@ -23,10 +25,12 @@ function recordOf(transition: SandboxTransition): TransitionRecord {
     stepDurationMs: transition.step_duration_ms,
     error: transition.error,
     sandbox: transition.sandbox,
+    moment: transition.moment ?? null,
   } as TransitionRecord;
 }
 
-function transitionOf(record: TransitionRecord): SandboxTransition {
+/** A record as the transition that was stored. */
+export function transitionOf(record: TransitionRecord): SandboxTransition {
   return {
     v: record.v as SandboxTransition['v'],
     sandbox_id: record.sandboxId,
@@ -43,6 +47,7 @@ function transitionOf(record: TransitionRecord): SandboxTransition {
     step_duration_ms: record.stepDurationMs ?? null,
     error: record.error ?? null,
     sandbox: record.sandbox as SandboxTransition['sandbox'],
+    ...(record.moment != null && { moment: record.moment as Moment }),
   };
 }
 
@@ -51,6 +56,9 @@ function transitionOf(record: TransitionRecord): SandboxTransition {
  * in any order: each is stored once, and the record only ever moves to a higher number. A sandbox that has no record gets
  * one, so that the records can be built again from the stream.
  *
+ * One with the cause `LOST` was not told by a host but inferred, and bears the number that the host's next one would have. When that
+ * one comes after all, before or after it, the host's is kept: as if the other had never been.
+ *
  * @returns whether the transition was new
  * @throws `INVALID_REQUEST` when the event speaks of two sandboxes, `RECORDS_UNAVAILABLE`
  */
@@ -58,16 +66,22 @@ export async function applyTransition(db: Database, told: SandboxTransition): Pr
   const transition = storable(told);
   requireOneSandbox(transition);
   return await db.transaction(async (em) => {
-    const { affectedRows } = await em
-      .createQueryBuilder(Transition)
-      .insert(recordOf(transition))
-      .onConflict(['sandboxId', 'seq'])
-      .ignore()
-      .execute('run');
+    const { affectedRows } = await insertion(em, transition).execute('run');
     if (affectedRows === 0) return false;
     await moveSandbox(em, transition);
     return true;
   });
+}
+
+/** The insertion of a transition that is new, or that takes the place of one that was inferred. */
+function insertion(em: EntityManager, transition: SandboxTransition) {
+  const record = recordOf(transition);
+  const insert = em.createQueryBuilder(Transition).insert(record).onConflict(['sandboxId', 'seq']);
+  if (transition.cause === LOST) return insert.ignore();
+  const columns = Object.keys(record) as Array<Extract<keyof TransitionRecord, string>>;
+  return insert
+    .merge(columns.filter((column) => !/^(sandboxId|seq|teamId)$/.test(column)))
+    .where({ cause: LOST, teamId: transition.team_id });
 }
 
 /** Whose event it is must be told by each part of it: otherwise one team's event would write another team's record. */
@@ -87,8 +101,9 @@ async function moveSandbox(em: EntityManager, { sandbox, team_id, at }: SandboxT
     .insert(row)
     .onConflict('id')
     .merge(columns.filter((column) => column !== 'id' && column !== 'teamId'))
+    // The same number is there only when the transition has taken the place of an inferred one, whose record this was.
     // A sandbox never changes its team, whatever an event says.
-    .where({ seq: { $lt: sandbox.seq }, teamId: team_id })
+    .where({ seq: { $lte: sandbox.seq }, teamId: team_id })
     .execute('run');
 }
 

@@ -1,14 +1,9 @@
-import { createHash, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { newApiKey, storedKey } from '../api-key.ts';
 import { writeFileDurably } from '../durable-file.ts';
 import { DEFAULT_TEAM_ID } from '../ids.ts';
 import type { Records } from '../records/types.ts';
 import type { RolePorts } from './context.ts';
-
-/** Random bytes of a key: nobody guesses 160 bits, so a plain hash of it can be stored. */
-const KEY_BYTES = 20;
-/** How much of a key is shown in lists and logs. */
-const PREFIX_CHARS = 8;
 
 /**
  * Makes sure that the default team has a key: the one that is set, else the one in the data directory, else a new one
@@ -16,11 +11,12 @@ const PREFIX_CHARS = 8;
  */
 export async function ensureDefaultKey(records: Records, { config, paths }: RolePorts): Promise<string> {
   const key = config.apiKey ?? (await keptKey(paths.apiKey));
+  const { hash, prefix } = storedKey(key);
   await records.ensureKey({
     teamId: DEFAULT_TEAM_ID,
     teamName: 'default',
-    keyHash: createHash('sha256').update(key).digest('hex'),
-    prefix: key.slice(0, PREFIX_CHARS),
+    keyHash: hash,
+    prefix,
     name: 'first key',
     scopes: ['read', 'write', 'admin'],
   });
@@ -33,7 +29,7 @@ async function keptKey(file: string): Promise<string> {
     throw error;
   });
   if (kept) return kept.trim();
-  const key = `dm_${randomBytes(KEY_BYTES).toString('hex')}`;
+  const key = newApiKey();
   await writeFileDurably(file, `${key}\n`, 0o600);
   return key;
 }

@@ -9,7 +9,15 @@ export async function startEdgePart(
   records: Records,
   { config, clock, log, version }: RolePorts,
 ): Promise<Part & { url: string }> {
-  const edge = await createEdge({ bus, records, clock, log, version });
+  const edge = await createEdge({
+    bus,
+    records,
+    clock,
+    log,
+    version,
+    auth: config.auth,
+    uploadBytesMax: config.uploadMaxMb * 2 ** 20,
+  });
   const url = await listenEdge(edge, { host: config.httpHost, port: config.httpPort });
   return { url, close: () => edge.close() };
 }

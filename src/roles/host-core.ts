@@ -2,13 +2,16 @@ import { access, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { limitsOf } from '../actors/host/capacity.ts';
 import { Host, type HostOptions } from '../actors/host/host.ts';
+import type { ImageTools } from '../actors/host/image-tools.ts';
 import { imageUsers } from '../actors/host/image-users.ts';
 import { Lane } from '../actors/host/lane.ts';
 import { checkSpace } from '../actors/host/space.ts';
+import { DEFAULT_MEMORY_MB, DEFAULT_VCPUS } from '../actors/host/template-file.ts';
 import { Templates } from '../actors/host/templates.ts';
 import { LoopRegistry, originsOf } from '../actors/loop-registry/index.ts';
 import type { SandboxDrivers } from '../actors/sandbox/drivers.ts';
 import { GuestSessions } from '../actors/sandbox/guest-sessions.ts';
+import type { Clock } from '../clock.ts';
 import { cloneFile } from '../drivers/disk/files.ts';
 import { createDiskDriver } from '../drivers/disk/index.ts';
 import { createGuestDriver } from '../drivers/guest/index.ts';
@@ -16,9 +19,11 @@ import { createNamespaceDriver } from '../drivers/network/namespace/index.ts';
 import { createQemuDriver } from '../drivers/vmm/qemu/index.ts';
 import { makeFolder, writeFileDurably } from '../durable-file.ts';
 import { newHostId } from '../ids.ts';
+import { copyFileSystem } from '../images/copy-file-system.ts';
 import { installGuestAssets } from '../images/guest-assets.ts';
+import { buildRootfs, DEFAULT_IMPORT_LIMITS } from '../images/import/index.ts';
 import { buildMinimalImage } from '../images/minimal.ts';
-import { ensureImageSizes, shrinkImage } from '../images/sizes.ts';
+import { ensureImageSizes, growImage, shrinkImage } from '../images/sizes.ts';
 import { sandboxPaths } from '../paths.ts';
 import { freeMb } from '../store/free.ts';
 import { openStore } from '../store/index.ts';
@@ -26,14 +31,17 @@ import { type Part, Parts, type RolePorts } from './context.ts';
 
 /** The platform's own template, and the shape that sandboxes have when nobody asks for another. */
 export const PLATFORM_TEMPLATE = 'minimal';
-export const DEFAULT_SHAPE = { vcpus: 1, memoryMb: 512 };
+export const DEFAULT_SHAPE = { vcpus: DEFAULT_VCPUS, memoryMb: DEFAULT_MEMORY_MB };
 /** Size that the template is built with, in MiB: as small as it can be. It is expanded as every other image is. */
 const PLATFORM_TEMPLATE_MB = 64;
 /** Guest kernel and initramfs as the set-up makes them. */
 const GUEST_ASSETS = path.join(import.meta.dirname, '..', '..', '.cache', 'guest');
 
 /** What the host tells, and to whom: the bus, or whoever runs a host without one. */
-export type HostListeners = Pick<HostOptions, 'sink' | 'output' | 'appeared' | 'vanished' | 'settled'>;
+export type HostListeners = Pick<
+  HostOptions,
+  'sink' | 'output' | 'appeared' | 'vanished' | 'settled' | 'inspector'
+>;
 
 /** A host that runs, with all that it works with. Nobody can speak to it over the bus yet. */
 export interface HostCore extends Part {
@@ -87,6 +95,7 @@ export async function startHostCore(
       lane,
       clock,
       origins: originsOf(() => loops, clock),
+      copyFileSystem,
       shrink: shrinkImage,
     });
     log.info({ diskDriver: disk.driver.kind, reason: disk.reason }, 'disk driver chosen');
@@ -102,16 +111,20 @@ export async function startHostCore(
       pathsOf: (sandboxId) => sandboxPaths(paths, sandboxId),
       guestTimeoutMs: config.guestTimeoutS * 1000,
     };
-    const templates = new Templates(paths.templates, disk.driver.kind);
+    const usersOf = imageUsers(disk.driver, paths);
+    const templates = new Templates({
+      ...{ root: paths.templates, hostId, clock, usersOf },
+      diskKind: disk.driver.kind,
+    });
     await templates.load();
-    await templates.ensure(PLATFORM_TEMPLATE, PLATFORM_TEMPLATE_MB, (imagePath) => {
+    await templates.ensure(PLATFORM_TEMPLATE, (imagePath) => {
       progress(`making the template ${PLATFORM_TEMPLATE}`);
       return buildMinimalImage({ imagePath, sizeMb: PLATFORM_TEMPLATE_MB, signal });
     });
     await ensureImageSizes({
       images: templates.images(),
       sizeMb: config.imageSizeMb,
-      usersOf: imageUsers(disk.driver, paths),
+      usersOf,
       growing: (name) => progress(`expanding the image of ${name} to ${config.imageSizeMb} MiB`),
       clock,
       log,
@@ -125,6 +138,7 @@ export async function startHostCore(
         lane,
         mailboxSize: config.mailboxSize,
         ports: { clock, log },
+        ...(listeners.inspector && { inspector: listeners.inspector }),
       }),
       (started) => started.stop(),
     );
@@ -132,15 +146,19 @@ export async function startHostCore(
       await Host.start({
         hostId,
         version,
-        root: paths.sandboxes,
+        folders: paths,
         drivers,
         templates,
+        images: imageTools(clock),
+        imageSizeMb: config.imageSizeMb,
+        uploadMaxMb: config.uploadMaxMb,
         kernel,
         accelerator: accelerator.name,
         limits: limitsOf(config),
         freeMb: free,
         space,
         mailboxSize: config.mailboxSize,
+        janitorMs: config.janitorS * 1000,
         ports: { clock, log },
         ...listeners,
       }),
@@ -159,6 +177,15 @@ export async function startHostCore(
     await parts.close().catch(() => {});
     throw error;
   }
+}
+
+/** What works on image files here. */
+function imageTools(clock: Clock): ImageTools {
+  return {
+    build: (options) => buildRootfs({ ...options, limits: DEFAULT_IMPORT_LIMITS, clock }),
+    shrink: shrinkImage,
+    grow: growImage,
+  };
 }
 
 /** The host's name: as set, else the one in the data directory, else a new one that is kept there. */

@@ -1,3 +1,4 @@
+import { BusInspector } from '../bus/inspector.ts';
 import { Changes, SandboxSubjects, serveHost } from '../bus/serve-host.ts';
 import { serveLoopRegistry } from '../bus/serve-loop-registry.ts';
 import type { Bus } from '../bus/types.ts';
@@ -20,6 +21,7 @@ export async function startHostPart(
   try {
     const subjects = new SandboxSubjects(bus);
     const changes = new Changes();
+    const inspector = new BusInspector(bus, { clock, log });
     const core = parts.add(
       await startHostCore(
         ports,
@@ -29,6 +31,7 @@ export async function startHostPart(
           appeared: subjects.appeared,
           vanished: subjects.vanished,
           settled: changes.mark,
+          inspector,
         },
         progress,
         signal,
@@ -36,9 +39,13 @@ export async function startHostPart(
       (started) => started.close(),
     );
     const { host, loops } = core;
+    subjects.attach(host);
     parts.add(await serveLoopRegistry(bus, loops), (served) => served.close());
     parts.add(subjects, (open) => open.close());
-    parts.add(await serveHost(bus, host, loops, { clock, log }, changes), (served) => served.close());
+    parts.add(inspector.listen(host.id), async (listening) => listening.close());
+    parts.add(await serveHost(bus, { host, loops, inspector }, { clock, log }, changes), (served) =>
+      served.close(),
+    );
     return { ...core, close: () => parts.close() };
   } catch (error) {
     await parts.close().catch(() => {});

@@ -1,7 +1,8 @@
 import { hostCommands } from '../actors/host/protocol.ts';
+import { sandboxCommands } from '../actors/sandbox/protocol.ts';
 import { schedulerCommands } from '../actors/scheduler/protocol.ts';
 import { Scheduler } from '../actors/scheduler/scheduler.ts';
-import { hostSubject, SCHEDULER_SUBJECT } from '../bus/subjects.ts';
+import { hostSubject, SCHEDULER_SUBJECT, sandboxSubject } from '../bus/subjects.ts';
 import { type Bus, endpoint } from '../bus/types.ts';
 import type { Records } from '../records/types.ts';
 import type { Part, RolePorts } from './context.ts';
@@ -16,14 +17,34 @@ export async function startSchedulerPart(
     clock,
     log,
     hosts: () => bus.hosts.list(),
+    hostInfo: (hostId, context) =>
+      bus.request(`${hostSubject(hostId)}.${hostCommands.info.name}`, hostCommands.info, {}, context),
     createOn: (hostId, body, context) =>
-      bus.request(`${hostSubject(hostId)}.create`, hostCommands.create, body, context),
+      bus.request(`${hostSubject(hostId)}.${hostCommands.create.name}`, hostCommands.create, body, context),
+    forkOn: (teamId, sandboxId, body, context) =>
+      bus.request(
+        `${sandboxSubject(teamId, sandboxId)}.${sandboxCommands.fork.name}`,
+        sandboxCommands.fork,
+        body,
+        context,
+      ),
+    find: (teamId, sandboxId) => records.findSandbox(teamId, sandboxId),
+    hostOfTemplate: async (teamId, name) => (await records.findTemplate(teamId, name))?.hostId,
     claim: (record) => records.claimSandbox(record),
+    claimAll: (claims) => records.claimSandboxes(claims),
     unclaim: (sandboxId) => records.unclaimSandbox(sandboxId),
+    async keeps(hostId, sandboxId) {
+      const subject = `${hostSubject(hostId)}.${hostCommands.sandboxes.name}`;
+      const { sandboxes } = await bus.request(subject, hostCommands.sandboxes, {});
+      return sandboxes.some(({ id }) => id === sandboxId);
+    },
   });
   return await bus.service(
     SCHEDULER_SUBJECT,
-    [endpoint(schedulerCommands.create, (body, context) => scheduler.create(body, context))],
+    [
+      endpoint(schedulerCommands.create, (body, context) => scheduler.create(body, context)),
+      endpoint(schedulerCommands.fork, (body, context) => scheduler.fork(body, context)),
+    ],
     {
       name: 'dormouse-scheduler',
       description: 'Chooses hosts for sandboxes',

@@ -20,7 +20,8 @@ export const VERSION = (
 ).version;
 
 /**
- * What the parts of a role are made with. The data directory is there afterwards.
+ * What the parts of a role are made with. The data directory is there afterwards. Throws `CONFIG_INVALID` for faults that
+ * cannot be read.
  *
  * @param logFile where the log goes unless a setting says otherwise; standard error without it
  */
@@ -32,6 +33,8 @@ export async function rolePorts(
   const paths = pathsOf(config.dataDir);
   await makeFolder(paths.root);
   const log = createLogger(role, config.logLevel, config.logFile ?? logFile?.(paths));
+  // Loaded only when it is asked for: nothing of it is in a normal run.
+  if (config.faults !== undefined) (await import('../fault-injection.ts')).injectFaults(config.faults, log);
   return { config, paths, clock: systemClock, log, version: VERSION };
 }
 

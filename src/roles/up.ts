@@ -7,6 +7,7 @@ import { lockDataDir } from '../store/lock.ts';
 import { ensureDefaultKey } from './api-key.ts';
 import { aborted, Parts, type RoleContext, type RolePorts } from './context.ts';
 import { startEdgePart } from './edge-part.ts';
+import { describeFound } from './found.ts';
 import { DEFAULT_SHAPE, type HostCore, PLATFORM_TEMPLATE } from './host-core.ts';
 import { startHostPart } from './host-part.ts';
 import { startProjectorPart } from './projector-part.ts';
@@ -40,6 +41,8 @@ export async function runUp({ config, signal, print, options }: RoleContext): Pr
     step('starting the host');
     const host = await startHostPart(bus, ports, step, signal);
     parts.add(host, (part) => part.close());
+    const found = describeFound(host.host.found);
+    if (found) step(found);
     parts.add(await startSchedulerPart(bus, records, ports), (part) => part.close());
     const key = await ensureDefaultKey(records, ports);
     const edge = await startEdgePart(bus, records, ports);
@@ -69,8 +72,9 @@ function banner(
   url: string,
   key: string,
   { host, accelerator, store, disk }: HostCore,
-  { paths }: RolePorts,
+  { paths, config }: RolePorts,
 ): string[] {
+  const isOpen = config.auth === 'none';
   const there = host.sandboxes().map((sandbox) => sandbox.view().state);
   const counts = [...new Set(there)].map(
     (state) => `${there.filter((other) => other === state).length} ${state}`,
@@ -79,7 +83,10 @@ function banner(
     '',
     `Dormouse is ready at ${url}`,
     '',
-    `  API key    ${key}`,
+    isOpen
+      ? '  API key    none is asked for: everybody on this machine may do everything (--auth none)'
+      : `  API key    ${key}`,
+    `  Dashboard  ${url}/`,
     `  Test page  ${url}/test`,
     `  API        ${url}/docs`,
     `  Data       ${paths.root} (${store})`,
@@ -89,7 +96,7 @@ function banner(
     '',
     'Make one:',
     '',
-    `  curl -s ${url}/v1/sandboxes -H 'X-API-Key: ${key}' -H 'content-type: application/json' -d '{"template":"${PLATFORM_TEMPLATE}"}'`,
+    `  curl -s ${url}/v1/sandboxes ${isOpen ? '' : `-H 'X-API-Key: ${key}' `}-H 'content-type: application/json' -d '{"template":"${PLATFORM_TEMPLATE}"}'`,
     '',
     `Or see a whole life, in another terminal: ${process.env.DORMOUSE_DATA_DIR ? `DORMOUSE_DATA_DIR=${paths.root} ` : ''}bin/dormouse demo`,
     'Ctrl-C stops the server; sandboxes stay as they are.',

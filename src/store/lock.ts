@@ -11,20 +11,26 @@ export interface DataDirLock {
 
 /** What flock answers when somebody else holds the lock; any other status is a failure of its own. */
 const CONFLICT_STATUS = 75;
+/** How long the lock of a process that is gone is waited for, in seconds: its child has to notice that it is alone. */
+const LET_GO_S = 5;
 
 /**
  * Locks the data directory for this process with flock(2), held by a child: Node cannot lock a file. The child is
  * `cat`, reading a pipe from us, so it ends and the kernel drops the lock as soon as this process is gone, however it
  * ends. It runs in a session of its own, because a Ctrl-C at the terminal must not end it before we have finished.
  *
+ * That child ends a moment after its process, so a process that was killed may be started again at once: the lock is waited
+ * for when the one that the file names is gone.
+ *
  * @throws `DATA_DIR_IN_USE` with the pid of the other holder, `DATA_DIR_UNWRITABLE`, `DISK_FULL`
  */
 export async function lockDataDir(paths: Pick<Paths, 'root' | 'lock'>): Promise<DataDirLock> {
   await makeFolder(paths.root);
   await touch(paths.lock);
+  const patience = (await wasLeft(paths.lock)) ? ['--timeout', String(LET_GO_S)] : ['--nonblock'];
   const holder = execa(
     'flock',
-    ['--nonblock', '--no-fork', '--conflict-exit-code', String(CONFLICT_STATUS), paths.lock, 'cat'],
+    [...patience, '--no-fork', '--conflict-exit-code', String(CONFLICT_STATUS), paths.lock, 'cat'],
     { stdin: 'pipe', stderr: 'pipe', buffer: { stdout: false }, detached: true, env: { LC_ALL: 'C' } },
   );
   const ended = holder.then(
@@ -77,15 +83,33 @@ async function touch(file: string): Promise<void> {
   }
 }
 
+/** Whether the lock file names a process that has ended without releasing it. */
+async function wasLeft(file: string): Promise<boolean> {
+  const pid = await holderIn(file);
+  if (pid === undefined) return false;
+  // The third field, after the name in parentheses: one that has ended may stay as a zombie until it is waited for.
+  const state = await readFile(`/proc/${pid}/stat`, 'utf8').then(
+    (text) => text.slice(text.lastIndexOf(')') + 2, text.lastIndexOf(')') + 3),
+    () => 'X',
+  );
+  return state === 'Z' || state === 'X';
+}
+
+/** The process that wrote its pid into the lock file. */
+async function holderIn(file: string): Promise<number | undefined> {
+  const pid = Number.parseInt(await readFile(file, 'utf8').catch(() => ''), 10);
+  return Number.isInteger(pid) ? pid : undefined;
+}
+
 async function refusal(paths: Pick<Paths, 'root' | 'lock'>, error: unknown): Promise<DormouseError> {
   if (!(error instanceof ExecaError) || error.exitCode !== CONFLICT_STATUS) {
     return new DormouseError('DATA_DIR_UNWRITABLE', `${paths.lock} could not be locked.`, { cause: error });
   }
-  const pid = Number.parseInt(await readFile(paths.lock, 'utf8').catch(() => ''), 10);
-  const who = Number.isInteger(pid) ? `process ${pid}` : 'another process';
+  const pid = await holderIn(paths.lock);
+  const who = pid === undefined ? 'another process' : `process ${pid}`;
   return new DormouseError(
     'DATA_DIR_IN_USE',
     `The data directory ${paths.root} is in use by ${who}. Stop it, or choose another with DORMOUSE_DATA_DIR.`,
-    { data: { data_dir: paths.root, ...(Number.isInteger(pid) ? { pid } : {}) } },
+    { data: { data_dir: paths.root, ...(pid === undefined ? {} : { pid }) } },
   );
 }

@@ -1,12 +1,19 @@
 import { readFile } from 'node:fs/promises';
 import { connect, type NatsConnection, nkeyAuthenticator, nkeys } from '@nats-io/transport-node';
 import t from 'tap';
+import { hostCommands } from '../../src/actors/host/protocol.ts';
 import { sandboxCommands } from '../../src/actors/sandbox/protocol.ts';
+import type { Inspected } from '../../src/actors/system/inspect.ts';
+import { BusInspector } from '../../src/bus/inspector.ts';
 import type { Bus } from '../../src/bus/types.ts';
 import { endpoint } from '../../src/bus/types.ts';
-import { newSandboxId } from '../../src/ids.ts';
+import { watchInspections } from '../../src/bus/watch.ts';
+import { systemClock } from '../../src/clock.ts';
+import { DEFAULT_TEAM_ID, newSandboxId } from '../../src/ids.ts';
 import { connectTestBus, exampleHost, exampleTransition, exampleView, TEAM } from '../support/bus.ts';
-import { startTestNats, until } from '../support/nats.ts';
+import { exampleInspection } from '../support/inspections.ts';
+import { silentLog, startTestNats, until } from '../support/nats.ts';
+import { exampleTemplateDetails } from '../support/templates.ts';
 
 const EXAMPLE = new URL('../../nats/accounts.example.conf', import.meta.url);
 const { get } = sandboxCommands;
@@ -25,7 +32,7 @@ async function exampleAccounts(): Promise<{ config: string; seeds: Map<string, U
 
 t.test('the permissions of the example', async (t) => {
   const { config, seeds } = await exampleAccounts();
-  t.same([...seeds.keys()], ['edge-1', 'h-1', 'scheduler-1', 'projector-1', 'viewer-1']);
+  t.same([...seeds.keys()], ['edge-1', 'h-1', 'scheduler-1', 'projector-1', 'service-1', 'viewer-1']);
   const server = await startTestNats(t, config);
   const role = (name: string): Promise<Bus> =>
     connectTestBus(t, server.url, { nkeySeed: seeds.get(name)!, inboxPrefix: `_INBOX_${name}` });
@@ -33,6 +40,8 @@ t.test('the permissions of the example', async (t) => {
   const host = await role('h-1');
   const scheduler = await role('scheduler-1');
   const projector = await role('projector-1');
+  const service = await role('service-1');
+  const viewer = await role('viewer-1');
   const sandbox = exampleView();
   const address = `dormouse.sandbox.${TEAM}.${sandbox.id}`;
 
@@ -60,18 +69,54 @@ t.test('the permissions of the example', async (t) => {
       'the projector has made the stream',
     );
     await until(() => seen.length === 1, 'the event is projected');
+    const handled = await edge.events.handled('projector');
+    t.ok(handled > 0, 'the edge may ask how far the projector is');
+    const following = new AbortController();
+    const followed = edge.events.follow(
+      TEAM,
+      handled - 1,
+      async ({ transition }) => {
+        t.equal(transition.seq, 1, 'the edge may follow the events of a team');
+        following.abort();
+      },
+      following.signal,
+    );
+    t.equal(await followed, true);
     stop.abort();
     await projecting;
 
-    await host.service('dormouse.host.h-1', [], { name: 'dormouse-host', description: '' });
+    const { sandboxes } = hostCommands;
+    const keepsNone = endpoint(sandboxes, async () => ({ sandboxes: [] }));
+    const hasOne = endpoint(hostCommands.template, async () => exampleTemplateDetails());
+    await host.service('dormouse.host.h-1', [keepsNone, hasOne], { name: 'dormouse-host', description: '' });
     await scheduler.service('dormouse.scheduler', [], {
       name: 'dormouse-scheduler',
       description: '',
       queue: 'scheduler',
     });
+    await until(
+      () =>
+        projector.request('dormouse.host.h-1.sandboxes', sandboxes, {}).then(
+          () => true,
+          (error) => error.code !== 'HOST_UNREACHABLE',
+        ),
+      'the projector may ask a host what it keeps',
+    );
+    t.same(await projector.request('dormouse.host.h-1.sandboxes', sandboxes, {}), { sandboxes: [] });
+    for (const asking of [projector, edge])
+      t.match(
+        await asking.request('dormouse.host.h-1.template', hostCommands.template, {
+          team_id: TEAM,
+          name: 'minimal',
+        }),
+        { name: 'minimal' },
+      );
     const aborted: AbortSignal[] = [];
     let hold = false;
     host.serveAll(address, [
+      endpoint(sandboxCommands.fork, async ({ ids }) => ({
+        sandboxes: ids.map((id) => exampleView({ id })),
+      })),
       endpoint(get, async (_body, { signal }) => {
         if (!hold) return sandbox;
         aborted.push(signal);
@@ -88,6 +133,8 @@ t.test('the permissions of the example', async (t) => {
         ),
       'the sandbox answers',
     );
+    const forks = await scheduler.request(`${address}.fork`, sandboxCommands.fork, { ids: [newSandboxId()] });
+    t.equal(forks.sandboxes.length, 1, 'the scheduler may have a sandbox copied');
     hold = true;
     const leaving = new AbortController();
     const request = edge.request(`${address}.get`, get, {}, { signal: leaving.signal });
@@ -96,6 +143,33 @@ t.test('the permissions of the example', async (t) => {
     leaving.abort();
     await outcome;
     await until(() => aborted[0]!.aborted, 'a caller may cancel its own request');
+  });
+
+  await t.test('and whoever may look at an actor is shown what happens to it', async (t) => {
+    const one = { kind: 'sandbox', teamId: DEFAULT_TEAM_ID, id: sandbox.id } as const;
+    const viewers: Array<[name: string, bus: Bus, target: Inspected]> = [
+      ['edge-1', edge, one],
+      ['edge-1', edge, { kind: 'host', hostId: 'h-1' }],
+      ['edge-1', edge, { kind: 'loop-registry', hostId: 'h-1' }],
+      ['service-1', service, one],
+      ['viewer-1', viewer, one],
+    ];
+    for (const [name, bus, target] of viewers) {
+      // A new one each time: it knows nothing of who looked before.
+      const inspector = new BusInspector(host, { clock: systemClock, log: silentLog });
+      const listening = inspector.listen('h-1');
+      // When the server has answered this, it knows what the host listens to.
+      await host.hosts.announce(exampleHost('h-1'));
+      const got: string[] = [];
+      const watching = watchInspections(bus, systemClock, target, ({ kind }) => got.push(kind));
+      await until(() => {
+        inspector.happened(target, () => exampleInspection(target));
+        return got.length > 0;
+      }, `${name} sees a ${target.kind}`);
+      t.equal(got[0], target.kind, `${name} sees a ${target.kind}`);
+      watching.close();
+      listening.close();
+    }
   });
 
   await t.test('and no role can do what is not its work', async (t) => {
@@ -111,6 +185,11 @@ t.test('the permissions of the example', async (t) => {
           '$KV.dormouse_hosts.h-1',
           '_INBOX_h-1.x',
           '$JS.API.STREAM.DELETE.DORMOUSE_EVENTS',
+          '$JS.API.CONSUMER.DELETE.DORMOUSE_EVENTS.projector',
+          '$JS.API.CONSUMER.MSG.NEXT.DORMOUSE_EVENTS.projector',
+          '$JS.API.CONSUMER.CREATE.DORMOUSE_EVENTS.projector',
+          '$JS.API.CONSUMER.CREATE.DORMOUSE_EVENTS.projector.dormouse.event.sandbox.a.b.c',
+          '$JS.API.CONSUMER.DURABLE.CREATE.DORMOUSE_EVENTS.mine',
         ],
         ['_INBOX.>', '_INBOX_h-1.>', 'dormouse.sandbox.>', 'dormouse.host.>', 'dormouse.cancel.>', '>'],
       ],
@@ -121,6 +200,8 @@ t.test('the permissions of the example', async (t) => {
           'dormouse.host.h-2.create',
           'dormouse.scheduler.create',
           'dormouse.loop-registry.h-2.release',
+          'dormouse.inspect.host.h-2',
+          'dormouse.watch.host.h-1',
           '$KV.dormouse_hosts.h-2',
           '_INBOX_edge-1.x',
           '$JS.API.STREAM.DELETE.DORMOUSE_EVENTS',
@@ -132,6 +213,8 @@ t.test('the permissions of the example', async (t) => {
           '_INBOX_edge-1.>',
           'dormouse.host.h-2.*',
           'dormouse.host.>',
+          'dormouse.watch.host.h-2',
+          'dormouse.inspect.>',
           'dormouse.event.>',
           'dormouse.scheduler.*',
         ],
@@ -140,6 +223,7 @@ t.test('the permissions of the example', async (t) => {
         'scheduler-1',
         [
           other,
+          'dormouse.host.h-1.build-template',
           'dormouse.event.sandbox.a.b.running',
           '$KV.dormouse_hosts.h-1',
           '$JS.API.STREAM.DELETE.KV_dormouse_hosts',
@@ -150,6 +234,7 @@ t.test('the permissions of the example', async (t) => {
         'projector-1',
         [
           other,
+          'dormouse.host.h-1.delete-template',
           'dormouse.scheduler.create',
           'dormouse.event.sandbox.a.b.running',
           '$JS.API.STREAM.DELETE.DORMOUSE_EVENTS',
@@ -160,8 +245,26 @@ t.test('the permissions of the example', async (t) => {
         ['dormouse.sandbox.>', '_INBOX_edge-1.>', '$KV.>'],
       ],
       [
+        'service-1',
+        [
+          other,
+          `dormouse.watch.sandbox.${TEAM}.all`,
+          'dormouse.watch.host.h-1',
+          'dormouse.host.h-1.create',
+          'dormouse.scheduler.create',
+          '_INBOX_edge-1.x',
+        ],
+        [
+          `dormouse.inspect.sandbox.${TEAM}.*`,
+          'dormouse.inspect.>',
+          'dormouse.event.>',
+          'dormouse.io.>',
+          '_INBOX_edge-1.>',
+        ],
+      ],
+      [
         'viewer-1',
-        [other, 'dormouse.event.x', 'x', '_INBOX_edge-1.x'],
+        [other, 'dormouse.event.x', 'dormouse.inspect.host.h-1', 'x', '_INBOX_edge-1.x'],
         ['dormouse.sandbox.>', '_INBOX_edge-1.>', '>'],
       ],
     ];

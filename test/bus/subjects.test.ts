@@ -5,9 +5,11 @@ import {
   cancelSubject,
   eventSubject,
   hostSubject,
+  inspectSubject,
   ioSubject,
   loopRegistrySubject,
   sandboxSubject,
+  watchSubject,
 } from '../../src/bus/subjects.ts';
 import { newHostId, newSandboxId } from '../../src/ids.ts';
 import { TEAM } from '../support/bus.ts';
@@ -23,6 +25,13 @@ t.test('subjects of well-formed ids', async (t) => {
   t.equal(loopRegistrySubject(host), `dormouse.loop-registry.${host}`);
   t.equal(eventSubject(TEAM, sandbox, 'paused'), `dormouse.event.sandbox.${TEAM}.${sandbox}.paused`);
   t.equal(ioSubject('x1', 'stdout'), 'dormouse.io.x1.stdout');
+  const one = { kind: 'sandbox', teamId: TEAM, id: sandbox } as const;
+  t.equal(watchSubject(one), `dormouse.watch.sandbox.${TEAM}.${sandbox}`);
+  t.equal(inspectSubject(one), `dormouse.inspect.sandbox.${TEAM}.${sandbox}`);
+  t.equal(watchSubject({ ...one, id: 'all' }), `dormouse.watch.sandbox.${TEAM}.all`);
+  t.equal(inspectSubject({ ...one, id: 'all' }), `dormouse.inspect.sandbox.${TEAM}.*`);
+  t.equal(watchSubject({ kind: 'host', hostId: host }), `dormouse.watch.host.${host}`);
+  t.equal(inspectSubject({ kind: 'loop-registry', hostId: host }), `dormouse.inspect.loop-registry.${host}`);
   t.equal(cancelledReply(cancelSubject('_INBOX.a.b')), '_INBOX.a.b');
 });
 
@@ -38,6 +47,11 @@ t.test('nothing that means something to NATS gets into a token', async (t) => {
     [(token) => eventSubject(TEAM, token, 'paused'), 6],
     [(token) => eventSubject(TEAM, sandbox, token), 6],
     [(token) => ioSubject(token, 'stderr'), 4],
+    [(teamId) => watchSubject({ kind: 'sandbox', teamId, id: sandbox }), 5],
+    [(id) => watchSubject({ kind: 'sandbox', teamId: TEAM, id }), 5],
+    [(id) => inspectSubject({ kind: 'sandbox', teamId: TEAM, id }), 5],
+    [(hostId) => watchSubject({ kind: 'host', hostId }), 4],
+    [(hostId) => inspectSubject({ kind: 'loop-registry', hostId }), 4],
   ];
   const wellFormed = fc.constantFrom(TEAM, sandbox, newHostId(), 'paused');
   const special = fc.constantFrom('.', '*', '>', ' ', '\t', '\r\n', '\n', '\0', '', '$', 'é');

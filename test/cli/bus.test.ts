@@ -7,6 +7,7 @@ import { endpoint, hostSubject, sandboxSubject } from '../../src/bus/index.ts';
 import { DormouseError } from '../../src/errors/index.ts';
 import { connectTestBus, exampleView, flushed } from '../support/bus.ts';
 import { startTestNats } from '../support/nats.ts';
+import { exampleTemplate } from '../support/templates.ts';
 import { dormouse, json, lines, temporaryFolder } from './support.ts';
 
 t.jobs = 2;
@@ -24,7 +25,7 @@ function hostInfo(hostId: string): HostInfo {
     vmm_driver: 'qemu',
     capacity: { vcpus: 32, memory_mb: 8192, disk_free_mb: 20480 },
     used: { vcpus: 1, memory_mb: 512, sandboxes: 1 },
-    templates: [{ name: 'minimal', size_mb: 64, allocated_bytes: 3 * 1024 * 1024, warm: ['1x512x20480'] }],
+    templates: [exampleTemplate({ allocated_bytes: 3 * 1024 * 1024, warm: ['1x512x20480'] })],
   };
 }
 

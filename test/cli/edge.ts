@@ -33,6 +33,8 @@ export interface TestEdge {
 }
 
 export interface TestEdgeOptions {
+  /** Routes of the test's own. */
+  routes?: (app: FastifyInstance) => void;
   run?: RunExec;
   /** Whether the output of an exec is streamed to those who accept it. */
   streams?: boolean;
@@ -62,6 +64,10 @@ export async function startTestEdge(t: Test, options: TestEdgeOptions = {}): Pro
   const transitions: SandboxTransition[] = [];
   const requests: TestEdge['requests'] = [];
 
+  // Files are bodies, too.
+  app.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, (_request, body, done) =>
+    done(null, body),
+  );
   app.addHook('preHandler', async (request, reply) => {
     const { method, url, body, headers } = request;
     requests.push({ method, url, body, headers });
@@ -146,6 +152,7 @@ export async function startTestEdge(t: Test, options: TestEdgeOptions = {}): Pro
     return reply.type('application/x-ndjson').send(stream);
   });
 
+  options.routes?.(app);
   await app.listen({ host: '127.0.0.1', port: 0 });
   t.teardown(() => app.close());
   const { port } = app.server.address() as { port: number };

@@ -102,8 +102,14 @@ t.test('every setting is described, has a name of its own and a fallback that it
   const described = describeVariables();
   t.same(
     described.map(({ name }) => name),
-    all.map(({ name }) => name),
+    all.filter(({ hidden }) => !hidden).map(({ name }) => name),
   );
+  t.same(
+    all.filter(({ hidden }) => hidden).map(({ name }) => name),
+    ['DORMOUSE_FAULTS'],
+    'what is for tests only is taken and not shown',
+  );
+  t.equal(loadConfig({ DORMOUSE_FAULTS: 'saveVm done=kill' }).faults, 'saveVm done=kill');
   t.equal(new Set(described.map(({ name }) => name)).size, described.length);
   for (const { name, help } of described) t.ok(help.length > 10, name);
   for (const { name, fallback, kind, min, max, choices } of all) {
@@ -111,4 +117,17 @@ t.test('every setting is described, has a name of its own and a fallback that it
     if (kind === 'integer') t.ok(min !== undefined && max !== undefined && min < max, `${name} has bounds`);
     if (choices) t.match(described.find((one) => one.name === name)?.help, choices.join(', '), name);
   }
+});
+
+t.test('without keys the edge listens on this machine only', async (t) => {
+  t.equal(loadConfig({}).auth, 'keys');
+  for (const host of ['127.0.0.1', '127.0.0.9', '::1', 'localhost'])
+    t.equal(loadConfig({ DORMOUSE_AUTH: 'none', DORMOUSE_HTTP_HOST: host }).auth, 'none', host);
+  for (const host of ['0.0.0.0', '::', '192.168.0.1', 'example.com'])
+    t.throws(
+      () => loadConfig({ DORMOUSE_AUTH: 'none', DORMOUSE_HTTP_HOST: host }),
+      { code: 'CONFIG_INVALID', detail: /DORMOUSE_AUTH=none/ },
+      host,
+    );
+  t.equal(loadConfig({ DORMOUSE_HTTP_HOST: '0.0.0.0' }).auth, 'keys');
 });

@@ -55,6 +55,8 @@ export interface KernelRun {
   env?: Readonly<Record<string, string>>;
   /** Longest time for all of it, in milliseconds; default: ten minutes. */
   limitMs?: number;
+  /** Longest time without a word of the command, in milliseconds; default: as long as all of it. */
+  silentMs?: number;
   signal?: AbortSignal;
   /** Gets what the command writes, as it comes. */
   onOutput?: (output: 'stdout' | 'stderr', chunk: Buffer) => void;
@@ -77,7 +79,7 @@ export interface KernelResult {
  * signal's reason; an `Error` that says what to do when the set-up was not run
  */
 export async function runInKernel(run: KernelRun): Promise<KernelResult> {
-  const { scratchMb = SCRATCH_MB, limitMs = LIMIT_MS, signal } = run;
+  const { scratchMb = SCRATCH_MB, limitMs = LIMIT_MS, silentMs = limitMs, signal } = run;
   signal?.throwIfAborted();
   for (const file of Object.values(FILES))
     if (!existsSync(file)) throw new Error(`${file} is missing. Run: npm run setup -- --tests`);
@@ -94,7 +96,13 @@ export async function runInKernel(run: KernelRun): Promise<KernelResult> {
       ? [{ name: 'packages', file: testPackagesImage(REPO), readOnly: true }]
       : []),
   ];
-  const { qemu, control } = startQemu(run, disks, log);
+  const silence = new AbortController();
+  const silent = setTimeout(() => silence.abort(), silentMs).unref();
+  const onOutput: KernelRun['onOutput'] = (output, chunk) => {
+    silent.refresh();
+    run.onOutput?.(output, chunk);
+  };
+  const { qemu, control } = startQemu({ ...run, onOutput }, disks, log);
 
   let bootMs = -1;
   let told = '';
@@ -104,17 +112,20 @@ export async function runInKernel(run: KernelRun): Promise<KernelResult> {
   });
   control.write(ordersLine(ordersOf(run, disks)));
 
-  const stop = AbortSignal.any([limit, ...(signal ? [signal] : [])]);
+  const stop = AbortSignal.any([limit, silence.signal, ...(signal ? [signal] : [])]);
   const kill = (): unknown => qemu.kill('SIGKILL');
   stop.addEventListener('abort', kill);
   if (stop.aborted) kill();
   const end = await qemu;
+  clearTimeout(silent);
   stop.removeEventListener('abort', kill);
 
   const status = /^exit (\d+)$/m.exec(told)?.[1];
   if (status !== undefined)
     return { status: Number(status), bootMs, totalMs: elapsedMs(), kernelLog: log.text };
   signal?.throwIfAborted();
+  if (silence.signal.aborted && !limit.aborted)
+    throw new KernelError(`The kernel said nothing for ${silentMs / 1000} s`, log.text, { isSilent: true });
   if (limit.aborted) throw new KernelError(`The kernel did not end within ${limitMs / 1000} s`, log.text);
   const how = end.signal ?? end.exitCode ?? end.message;
   throw new KernelError(`The kernel ended without an exit status of the command (QEMU: ${how})`, log.text);

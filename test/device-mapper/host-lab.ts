@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, open, readdir, readFile, rm, stat } from 'node:fs/promises';
-import os from 'node:os';
+import { open, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import type { Test } from 'tap';
 import { deviceName, ownerOf } from '../../src/drivers/disk/device-mapper/names.ts';
 import { newSandboxId } from '../../src/ids.ts';
-import { type Fault, HostProcess, type HostView } from '../support/host-process.ts';
+import { type HostLab as BareLab, startHostLab } from '../support/host-lab.ts';
+import type { HostView } from '../support/host-process.ts';
 import { loops, tables } from './lab.ts';
 
 /** A host with device-mapper disks and virtual machines on KVM, inside the kernel that has both. */
@@ -20,21 +21,11 @@ const SETTINGS = {
   DORMOUSE_DISK_DRIVER: 'auto',
 };
 
-export interface HostLab {
-  dataDir: string;
-  /** The host that runs; another one after `restart`. */
-  host(): HostProcess;
-  /** Starts a host again after the one before died. */
-  restart(): Promise<HostProcess>;
+export interface HostLab extends BareLab {
   /** A sandbox that runs and has written `kept` to its disk; the test's teardown destroys it. */
   sandbox(t: Test): Promise<string>;
   /** What the sandbox wrote; throws unless it runs. */
   written(id: string): Promise<string>;
-  arm(fault: Fault): Promise<void>;
-  disarm(): Promise<void>;
-  folder(id: string, ...names: string[]): string;
-  /** What is on the machine and what the ledgers, the registry and the host say, side by side. Empty when they agree. */
-  disagreements(): Promise<string[]>;
 }
 
 const BLOCK = 4096;
@@ -46,62 +37,36 @@ export async function hostLab(
   settings: Record<string, string> = {},
   dir?: string,
 ): Promise<HostLab> {
-  const dataDir = dir ?? (await mkdtemp(path.join(os.tmpdir(), 'dmh-')));
-  const all = { ...SETTINGS, ...settings };
-  let next = HostProcess.standby(dataDir, all);
-  let host: HostProcess;
-  /** Lets the next one begin, and loads another one meanwhile: loading takes most of a start in here. */
-  const begin = async (): Promise<HostProcess> => {
-    const started = next.start();
-    next = HostProcess.standby(dataDir, all);
-    return await started;
-  };
-  t.teardown(() => next.end());
-  host = await begin();
-  t.teardown(async () => {
-    if (host.isDead) host = await begin();
-    for (const id of await sandboxesIn(dataDir)) await host.command(id, 'destroy').catch(() => {});
-    for (const id of await sandboxesIn(dataDir)) await host.until(id, (view) => view === null, 30_000);
-    await host.stop();
-    if (!dir) await rm(dataDir, { recursive: true, force: true });
+  const bare = await startHostLab(t, {
+    settings: { ...SETTINGS, ...settings },
+    ...(dir && { dir }),
+    look: async (views, host) => kernelAgainst(bare.dataDir, views, await host.ask('loops')),
   });
-  await host.ask('warm', SHAPE);
-  const lab: HostLab = {
-    dataDir,
-    host: () => host,
-    async restart() {
-      host = await begin();
-      return host;
-    },
+  const { host } = bare;
+  await host().ask('warm', SHAPE);
+  return {
+    ...bare,
     async sandbox(t) {
       const id = newSandboxId();
-      t.teardown(async () => void (await host.command(id, 'destroy').catch(() => {})));
-      await host.ask('create', { id, ...SHAPE });
-      await host.ask('exec', { id, cmd: 'echo kept > /written; sync' });
+      t.teardown(
+        async () =>
+          void (await host()
+            .command(id, 'destroy')
+            .catch(() => {})),
+      );
+      await host().ask('create', { id, ...SHAPE });
+      await host().ask('exec', { id, cmd: 'echo kept > /written; sync' });
       return id;
     },
     async written(id) {
       // Not from the page cache of the guest: from its disk.
-      const reply = await host.ask<{ stdout: string; stderr: string }>('exec', {
+      const reply = await host().ask<{ stdout: string; stderr: string }>('exec', {
         id,
         cmd: 'echo 3 > /proc/sys/vm/drop_caches; cat /written',
       });
       return reply.stdout.trim();
     },
-    arm: async (fault) => void (await host.ask('fault', { ...fault })),
-    disarm: async () => void (await host.ask('fault')),
-    folder: (id, ...names) => path.join(dataDir, 'store', 'sandboxes', id, ...names),
-    async disagreements() {
-      const ids = await sandboxesIn(dataDir);
-      const views = (await Promise.all(ids.map((id) => host.view(id)))).filter((view) => view !== null);
-      const leaks = await host.ask<unknown[]>('leaks');
-      return [
-        ...leaks.map((leak) => `leak ${JSON.stringify(leak)}`),
-        ...(await kernelAgainst(dataDir, views, await host.ask('loops'))),
-      ];
-    },
   };
-  return lab;
 }
 
 /** Invariant 2 and 4: devices, loops and holders are exactly those of the ledgers that name a disk. Seen by dmsetup and losetup. */
@@ -134,21 +99,7 @@ async function kernelAgainst(
   const holders = registry.flatMap((entry) => entry.holders).map((name) => ownerOf(name)?.sandboxId ?? name);
   if (holders.sort().join() !== [...attached].sort().join())
     wrong.push(`the registry has the holders ${holders}, and ${attached} are attached`);
-  for (const { id, state, ledger } of views) {
-    const folders = await readdir(path.join(dataDir, 'store', 'sandboxes', id)).catch((): string[] => []);
-    for (const kind of ['live', 'snapshot'])
-      if (folders.includes(kind) !== ledger.includes(kind))
-        wrong.push(
-          `${id}, ${state}: ${kind}/ is ${folders.includes(kind) ? '' : 'not '}there, ledger ${ledger}`,
-        );
-  }
   return wrong;
-}
-
-/** Ids of the sandboxes that have a folder. */
-export async function sandboxesIn(dataDir: string): Promise<string[]> {
-  const names = await readdir(path.join(dataDir, 'store', 'sandboxes')).catch(() => []);
-  return names.filter((name) => /^sb-/.test(name));
 }
 
 /**
@@ -175,8 +126,18 @@ export async function checksum(file: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** The transitions of a sandbox as they were published: `from→to`. */
-export async function transitions(dataDir: string, id: string): Promise<string[]> {
+/** How long an event may take until it is published, in milliseconds. */
+const PUBLISHED_MS = 10_000;
+
+/** The transitions of a sandbox as they were published, `from→to`, once the last is this one, which follows its answer by some moments. */
+export async function transitionsUpTo(dataDir: string, id: string, last: string): Promise<string[]> {
+  for (const giveUpAt = Date.now() + PUBLISHED_MS; ; await sleep(20)) {
+    const seen = await transitions(dataDir, id);
+    if (seen.at(-1) === last || Date.now() > giveUpAt) return seen;
+  }
+}
+
+async function transitions(dataDir: string, id: string): Promise<string[]> {
   const lines = (await readFile(path.join(dataDir, 'events'), 'utf8')).split('\n').filter(Boolean);
   return lines
     .map((line) => JSON.parse(line) as { sandbox_id: string; from: string; to: string })

@@ -19,11 +19,14 @@ export class KernelLog {
 /** The kernel did not come to the command's end. The message shows the last lines of its log. */
 export class KernelError extends Error {
   readonly kernelLog: string;
+  /** It stopped saying anything, and was ended. */
+  readonly isSilent: boolean;
 
-  constructor(what: string, kernelLog: string) {
+  constructor(what: string, kernelLog: string, { isSilent = false } = {}) {
     const lines = kernelLog.trimEnd().split('\n').slice(-SHOWN_LINES);
     super(`${what}. The kernel's log ends:\n${lines.map((line) => `  ${line}`).join('\n')}`);
     this.name = 'KernelError';
     this.kernelLog = kernelLog;
+    this.isSilent = isSilent;
   }
 }

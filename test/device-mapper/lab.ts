@@ -9,6 +9,7 @@ import { systemClock as clock } from '../../src/clock.ts';
 import { createDeviceMapperDriver } from '../../src/drivers/disk/device-mapper/index.ts';
 import type { DeviceMapperPorts, DiskDriver, DiskRef } from '../../src/drivers/disk/index.ts';
 import { newSandboxId } from '../../src/ids.ts';
+import { copyFileSystem } from '../../src/images/copy-file-system.ts';
 import { shrinkImage } from '../../src/images/sizes.ts';
 import { quiet as log } from '../support/quiet.ts';
 
@@ -48,6 +49,7 @@ export async function diskLab(t: Test): Promise<DiskLab> {
     lane: lane.run,
     origins: originsOf(() => registry, clock),
     clock,
+    copyFileSystem,
     shrink: shrinkImage,
   };
   const driver = createDeviceMapperDriver(ports);

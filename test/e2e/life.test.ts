@@ -190,7 +190,7 @@ t.test('wrong state: 409 with the state and what is allowed; auto_resume resumes
   t.match((await http(server, 'POST', `/sandboxes/${id}/exec`, { cmd: 'true' })).body, {
     status: 409,
     state: 'paused',
-    allowed: ['resume', 'destroy'],
+    allowed: ['resume', 'restart', 'resize', 'destroy', 'snapshot', 'fork'],
   });
   const other = await create({ auto_resume: true });
   await http(server, 'POST', `/sandboxes/${other.id}/pause`);

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import t from 'tap';
 import {
   dormouse,
@@ -12,6 +13,8 @@ import {
   tracesLeft,
   type View,
 } from '../support/dormouse.ts';
+import { sandboxesIn } from '../support/host-lab.ts';
+import { until } from '../support/nats.ts';
 
 /** The agent goes and comes back; virtual machines and paused sandboxes do not notice. */
 
@@ -20,6 +23,9 @@ t.setTimeout(300_000);
 const dataDir = await newDataDir();
 let server: Running = await startDormouse(dataDir);
 t.teardown(async () => {
+  // Machines outlive the server, and a test that failed has not destroyed them.
+  for (const id of await sandboxesIn(dataDir))
+    await http(server, 'DELETE', `/sandboxes/${id}`).catch(() => {});
   await server.stop();
   await removeDataDir(dataDir);
 });
@@ -91,16 +97,84 @@ t.test('a second server on the same data directory refuses', async (t) => {
   t.equal((await fetch(`${server.url}/healthz`)).status, 200, 'the first one goes on');
 });
 
-t.test('a time that ran out while the agent was down is dealt with at its start', async (t) => {
-  const { body } = await http<View>(server, 'POST', '/sandboxes', { template: 'minimal', timeout_s: 2 });
-  await server.kill();
-  await new Promise((resolve) =>
-    setTimeout(resolve, Math.max(0, Date.parse(String(body.expires_at)) - Date.now())),
+for (const onTimeout of ['pause', 'destroy'] as const) {
+  t.test(
+    `a time that ran out while the agent was down is dealt with at its start: ${onTimeout}`,
+    async (t) => {
+      const { body } = await http<View>(server, 'POST', '/sandboxes', {
+        template: 'minimal',
+        timeout_s: 2,
+        on_timeout: onTimeout,
+      });
+      await server.kill();
+      t.equal((await machines()).length, 1, 'the machine runs on');
+      await new Promise((resolve) =>
+        setTimeout(resolve, Math.max(0, Date.parse(String(body.expires_at)) - Date.now())),
+      );
+      server = await startDormouse(dataDir);
+      const end = onTimeout === 'pause' ? 'paused' : 'destroyed';
+      t.equal((await eventually(server, body.id, ({ state }) => state === end)).state, end);
+      t.same(await machines(), []);
+      if (onTimeout === 'pause') await http(server, 'DELETE', `/sandboxes/${body.id}`);
+      await until(async () => (await sandboxesIn(dataDir)).length === 0, 'nothing is left of it');
+    },
   );
+}
+
+/** Starts a server that is killed at the point, asks it, and starts another one when it has died. */
+async function losingTheReply(point: string, ask: () => Promise<unknown>): Promise<void> {
+  await server.stop();
+  server = await startDormouse(dataDir, { DORMOUSE_FAULTS: `${point}=kill` });
+  const died = once(server.process, 'exit');
+  await ask().then(
+    () => Promise.reject(new Error(`the server answered, though it was to die at "${point}"`)),
+    () => {},
+  );
+  await died;
   server = await startDormouse(dataDir);
-  t.equal((await eventually(server, body.id, ({ state }) => state === 'paused')).state, 'paused');
-  await http(server, 'DELETE', `/sandboxes/${body.id}`);
-});
+}
+
+for (const [point, when] of [
+  ['welcomeGuest done', 'at the last step'],
+  ['watchVm begins', 'when it ran already'],
+] as const) {
+  t.test(`a create whose answer was lost, ${when}: asked again, it is the same sandbox`, async (t) => {
+    const key = { 'idempotency-key': `lost at ${point}`.replaceAll(' ', '-') };
+    const ask = () => http<View>(server, 'POST', '/sandboxes', { template: 'minimal' }, key);
+    await losingTheReply(point, ask);
+    const [made, ...others] = await sandboxesIn(dataDir);
+    t.same(others, [], 'there is one');
+    const { status, body } = await ask();
+    t.match([status, body], [201, { id: made, state: 'running' }]);
+    t.same(await sandboxesIn(dataDir), [made]);
+    t.equal((await machines()).length, 1);
+    t.equal(await run(server, body.id, 'echo here'), 'here');
+    t.match((await ask()).body, { id: made, state: 'running' }, 'and once more');
+    await http(server, 'DELETE', `/sandboxes/${body.id}`);
+  });
+}
+
+for (const point of ['saveVm done', 'commitSnapshot done', 'flushSnapshot begins']) {
+  t.test(`a pause whose answer was lost at "${point}": asked again, it is paused once`, async (t) => {
+    const { id } = await create();
+    await run(server, id, 'echo in memory > /run/kept');
+    const key = { 'idempotency-key': 'pause-1' };
+    const ask = () => http<View>(server, 'POST', `/sandboxes/${id}/pause`, {}, key);
+    await losingTheReply(point, ask);
+    const { status, body } = await ask();
+    t.match([status, body], [200, { id, state: 'paused', execution: 1 }]);
+    t.same(await machines(), []);
+    t.equal((await http<View>(server, 'POST', `/sandboxes/${id}/resume`)).body.state, 'running');
+    t.equal(await run(server, id, 'cat /run/kept'), 'in memory');
+    t.match(
+      (await ask()).body,
+      { state: 'paused', execution: 1 },
+      'the same answer again, not a second pause',
+    );
+    t.equal((await http<View>(server, 'GET', `/sandboxes/${id}`)).body.state, 'running');
+    await http(server, 'DELETE', `/sandboxes/${id}`);
+  });
+}
 
 t.test('in the end nothing is left', async (t) => {
   await server.stop();

@@ -141,3 +141,13 @@ t.test(
     await (await startChild(options)).stop();
   },
 );
+
+t.test('a probe without an outcome is tried again', async (t) => {
+  let asked = 0;
+  const options = await shell(t, 'exec sleep 600', {
+    probe: () => (++asked === 1 ? new Promise(() => undefined) : Promise.resolve()),
+  });
+  const child = await startChild(options);
+  t.equal(asked, 2);
+  await child.stop();
+});

@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import t, { type Test } from 'tap';
@@ -9,6 +11,7 @@ import { connectBus } from '../../src/bus/connect.ts';
 import { systemClock } from '../../src/clock.ts';
 import { startNats } from '../../src/embedded/nats.ts';
 import { connectTestBus, exampleTransition, exampleView } from '../support/bus.ts';
+import { listens } from '../support/listens.ts';
 import { silentLog, until } from '../support/nats.ts';
 
 const options = { clock: systemClock, log: silentLog };
@@ -68,6 +71,21 @@ t.test('the private server', async (t) => {
       'JetStream works again',
     );
   });
+
+  await t.test(
+    'comes back when another program had the port meanwhile and hung up on everybody',
+    async (t) => {
+      const squatter = net.createServer((socket) => socket.destroy());
+      process.kill(await pidOf(dir), 'SIGKILL');
+      await until(() => listens(squatter, Number(new URL(nats.url).port)), 'the port is taken');
+      await until(() => bus.status() === 'disconnected', 'the loss is noticed');
+      // Long enough for a start, which fails, and for its probe, which meets the other program.
+      await setTimeout(1_000);
+      await new Promise((resolve) => squatter.close(resolve));
+      await until(() => bus.status() === 'connected', 'the bus is back');
+      t.ok(isAlive(await pidOf(dir)));
+    },
+  );
 
   await t.test('keeps credentials and streams over a stop and a start', async (t) => {
     const pid = await pidOf(dir);

@@ -9,6 +9,7 @@ import { PLATFORM_TEAM_ID } from '../../src/ids.ts';
 import { openRecords } from '../../src/records/index.ts';
 import { LOCK_KEY, migrate } from '../../src/records/migrate.ts';
 import { ormOptions, patient } from '../../src/records/orm.ts';
+import type { TemplateRecord } from '../../src/records/types.ts';
 import { silentLog, until } from '../support/nats.ts';
 import { startTestPostgres } from '../support/postgres.ts';
 
@@ -25,7 +26,7 @@ t.test('migrations', async (t) => {
         `select table_name as name from information_schema.tables where table_schema = 'public' order by name`,
       )
     ).map(({ name }) => name);
-  const OURS = ['api_keys', 'hosts', 'sandboxes', 'teams', 'templates', 'transitions'];
+  const OURS = ['api_keys', 'audit_log', 'hosts', 'sandboxes', 'teams', 'templates', 'transitions'];
 
   await t.test('processes that start at once all succeed, and each migration is applied once', async (t) => {
     await Promise.all(Array.from({ length: 4 }, () => migrate(url, silentLog)));
@@ -53,6 +54,62 @@ t.test('migrations', async (t) => {
     await migrate(url, silentLog);
     t.same(await tables(), ['mikro_orm_migrations', ...OURS].sort());
     t.same(await orm.schema.getUpdateSchemaMigrationSQL({ wrap: false }), { up: '', down: '' });
+  });
+
+  await t.test('what an older version wrote is there in the new form', async (t) => {
+    await orm.migrator.down({ to: 'Migration20261126000000_host_index' });
+    t.notOk((await tables()).includes('audit_log'), 'the database is the one of before');
+    await sql(`insert into templates (team_id, name, kind, size_mb, allocated_bytes, created_at) values
+      ('${PLATFORM_TEAM_ID}', 'minimal', 'base', 64, 4398046511104, '2026-01-02T03:04:05Z'),
+      ('${PLATFORM_TEAM_ID}', 'large', 'base', 30000, 5, '2026-01-02T03:04:05Z')`);
+    await sql(`insert into teams (id, name) values ('11111111-1111-4111-8111-111111111111', 'old')`);
+    await sql(`insert into api_keys (id, team_id, hash, prefix, name, scopes) values
+      ('22222222-2222-4222-8222-222222222222', '11111111-1111-4111-8111-111111111111', 'aa', 'dm_', 'k', '{read}')`);
+    await sql(`insert into sandboxes (id, team_id, template, state, vcpus, memory_mb, disk_size_mb, timeout_s, on_timeout,
+        auto_resume, metadata, allowed, seq, execution, created_at, updated_at)
+      select 'sb-' || n, '11111111-1111-4111-8111-111111111111', 'minimal', state, 2, 300, 1000, 0, 'pause', false, '{}', '{}',
+        1, 1, now(), now()
+      from unnest(array['running', 'paused', 'destroyed']) with ordinality as s (state, n)`);
+    await migrate(url, silentLog);
+    t.same(await orm.schema.getUpdateSchemaMigrationSQL({ wrap: false }), { up: '', down: '' });
+
+    const records = await openRecords({ url, clock: systemClock, log: silentLog });
+    t.teardown(() => records.close());
+    const before: TemplateRecord = {
+      id: 'minimal',
+      teamId: PLATFORM_TEAM_ID,
+      name: 'minimal',
+      kind: 'base',
+      memory: false,
+      sizeMb: 64,
+      allocatedBytes: 2 ** 42,
+      vcpus: 1,
+      memoryMb: 512,
+      diskSizeMb: 20_480,
+      user: null,
+      cwd: null,
+      env: {},
+      startCmd: null,
+      readyCmd: null,
+      sourceSandboxId: null,
+      hostId: '',
+      createdAt: new Date('2026-01-02T03:04:05Z'),
+    };
+    t.same(await records.listAllTemplates(), [
+      { ...before, id: 'large', name: 'large', sizeMb: 30_000, allocatedBytes: 5, diskSizeMb: 30_000 },
+      before,
+    ]);
+    const told = { ...before, hostId: 'h-a', id: 't-1', createdAt: new Date(1_000) };
+    await records.upsertTemplate(told, new Date(1_000));
+    t.same(
+      await records.findTemplate(PLATFORM_TEAM_ID, 'minimal'),
+      told,
+      'what a host tells takes its place',
+    );
+    const old = await records.findTeam('11111111-1111-4111-8111-111111111111');
+    t.match(old, { name: 'old', quota: { sandboxes: null, vcpus: null, memoryMb: null, diskMb: null } });
+    t.same(old?.usage, { sandboxes: 2, vcpus: 4, memoryMb: 600, diskMb: 2_000 });
+    t.match(await records.authenticate('aa'), { teamId: old?.id });
   });
 
   await t.test('a process that waits for the lock gets it from one that dies', async (t) => {

@@ -1,20 +1,27 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { text } from 'node:stream/consumers';
 import type { Test } from 'tap';
 import type { TSchema } from 'typebox';
-import { SandboxOptions, type SandboxView, sandboxCommands } from '../../src/actors/sandbox/protocol.ts';
+import { type HostInfo, hostCommands } from '../../src/actors/host/protocol.ts';
+import type { BuildTemplate, TemplateDetails, TemplateRef } from '../../src/actors/host/template-protocol.ts';
+import { type SandboxView, sandboxCommands } from '../../src/actors/sandbox/protocol.ts';
 import { schedulerCommands } from '../../src/actors/scheduler/protocol.ts';
 import type { CommandContext } from '../../src/actors/system/command.ts';
+import type { Inspection } from '../../src/actors/system/inspection.ts';
 import { problemsOf } from '../../src/bus/schema.ts';
-import { SCHEDULER_SUBJECT, sandboxSubject } from '../../src/bus/subjects.ts';
+import { hostSubject, SCHEDULER_SUBJECT, sandboxSubject } from '../../src/bus/subjects.ts';
 import { type Bus, endpoint, type ServiceEndpoint } from '../../src/bus/types.ts';
 import { systemClock } from '../../src/clock.ts';
+import { DormouseError } from '../../src/errors/index.ts';
 import { createEdge, type EdgeApp, type EdgePorts } from '../../src/http/index.ts';
+import { newTemplateId } from '../../src/ids.ts';
 import { openRecords } from '../../src/records/index.ts';
 import type { Records, Scope } from '../../src/records/types.ts';
-import { connectTestBus, exampleView, flushed } from '../support/bus.ts';
+import { connectTestBus, exampleHost, exampleHostInspection, exampleView, flushed } from '../support/bus.ts';
 import { startTestNats, type TestNats } from '../support/nats.ts';
 import { startTestPostgres, type TestPostgres } from '../support/postgres.ts';
 import { quiet } from '../support/quiet.ts';
+import { exampleTemplateDetails } from '../support/templates.ts';
 
 /** An edge over a real bus and real records. What is on the other side of the bus, a test serves itself. */
 export interface TestWorld {
@@ -137,7 +144,7 @@ export async function addRecord(
 }
 
 /** A scheduler that makes every sandbox at once. Returns what it was asked. */
-export async function addScheduler(t: Test, { far }: TestWorld): Promise<Received[]> {
+export async function addScheduler(t: Test, { far, records }: TestWorld): Promise<Received[]> {
   const received: Received[] = [];
   const responder = far.serveAll(
     SCHEDULER_SUBJECT,
@@ -146,12 +153,121 @@ export async function addScheduler(t: Test, { far }: TestWorld): Promise<Receive
         received.push({ name: 'create', body, context });
         return exampleView({ team_id: body.team_id, ...body.options, metadata: body.options.metadata ?? {} });
       }),
+      endpoint(schedulerCommands.fork, async (body, context) => {
+        const { team_id, sandbox_id, count } = body;
+        const parent = await records.findSandbox(team_id, sandbox_id);
+        if (!parent) throw new DormouseError('SANDBOX_NOT_FOUND', 'There is no sandbox with this id.');
+        received.push({ name: 'fork', body, context });
+        const fork = () => exampleView({ team_id, template: parent.template });
+        return { sandboxes: Array.from({ length: count }, fork) };
+      }),
     ],
     { queue: 'scheduler' },
   );
   t.teardown(() => responder.close());
   await flushed(far);
   return received;
+}
+
+/** A host that is in the directory and takes uploads and templates. */
+export interface TestHost {
+  id: string;
+  received: Received[];
+  /** What it remembers of its own actor, oldest first; numbered from 1. */
+  happened: Inspection[];
+  /** What files of sandboxes take, whichever teams they are of. */
+  usage: Array<{ team: string; id: string; allocated_bytes: number }>;
+  /** Templates that it has, by team and name. */
+  templates: Map<string, TemplateDetails>;
+  /** Bytes that it has of each upload. */
+  uploads: Map<string, number>;
+  /** What it answers instead, by command. */
+  refuse: Partial<Record<keyof typeof hostCommands, () => Error>>;
+  /** Called while it builds. */
+  building?: ((context: CommandContext) => void) | undefined;
+}
+
+const keyOf = ({ team_id, name }: TemplateRef): string => `${team_id}/${name}`;
+
+/** A host whose templates are made at once, of whatever bytes. It counts them and drops them. */
+export async function addHost(
+  t: Test,
+  { far }: Pick<TestWorld, 'far'>,
+  id = `h-${randomUUID().slice(0, 8)}`,
+  changes: Partial<HostInfo> = {},
+): Promise<TestHost> {
+  const host: TestHost = {
+    ...{ id, received: [], happened: [], usage: [] },
+    ...{ templates: new Map(), uploads: new Map(), refuse: {} },
+  };
+  const note = (name: keyof typeof hostCommands, body: unknown, context: CommandContext): void => {
+    host.received.push({ name, body, context });
+    const refusal = host.refuse[name]?.();
+    if (refusal) throw refusal;
+  };
+  const build = (body: BuildTemplate): TemplateDetails => {
+    const { team_id, spec, source, overwrite } = body;
+    const key = keyOf({ team_id, name: spec.name });
+    if (host.templates.has(key) && !overwrite)
+      throw new DormouseError('TEMPLATE_EXISTS', 'There is one of this name.');
+    if ('upload_id' in source && !host.uploads.has(source.upload_id))
+      throw new DormouseError('UPLOAD_BROKEN', 'It is not there.');
+    const details = exampleTemplateDetails({
+      id: newTemplateId(),
+      team_id,
+      host_id: id,
+      ...spec,
+      source_sandbox_id: 'sandbox_id' in source ? source.sandbox_id : null,
+    });
+    host.templates.set(key, details);
+    return details;
+  };
+  const responder = far.serveAll(hostSubject(id), [
+    endpoint(hostCommands.upload, async (body, context) => {
+      note('upload', { ...body, data: body.data.length }, context);
+      const there = host.uploads.get(body.upload_id) ?? 0;
+      if (body.offset > there) throw new DormouseError('UPLOAD_BROKEN', 'A part is missing.');
+      const bytes = Math.max(there, body.offset + Buffer.byteLength(body.data, 'base64'));
+      host.uploads.set(body.upload_id, bytes);
+      return { bytes };
+    }),
+    endpoint(hostCommands.discardUpload, async (body, context) => {
+      note('discardUpload', body, context);
+      host.uploads.delete(body.upload_id);
+      return {};
+    }),
+    endpoint(hostCommands.buildTemplate, async (body, context) => {
+      note('buildTemplate', body, context);
+      host.building?.(context);
+      return build(body);
+    }),
+    endpoint(hostCommands.deleteTemplate, async (body, context) => {
+      note('deleteTemplate', body, context);
+      const details = host.templates.get(keyOf(body));
+      if (!details) throw new DormouseError('TEMPLATE_NOT_FOUND', 'There is none.');
+      host.templates.delete(keyOf(body));
+      return details;
+    }),
+    endpoint(hostCommands.inspect, async (body, context) => {
+      note('inspect', body, context);
+      const { kind } = body;
+      return { now: exampleHostInspection(id, host.happened.length, kind), recent: host.happened };
+    }),
+    endpoint(hostCommands.holdings, async (body, context) => {
+      note('holdings', body, context);
+      return { slots: { used: 1, spare: 2 }, loops: [], devices: [], leaks: [] };
+    }),
+    endpoint(hostCommands.usage, async (body, context) => {
+      note('usage', body, context);
+      return {
+        sandboxes: host.usage.filter(({ team }) => team === body.team_id).map(({ team: _, ...one }) => one),
+      };
+    }),
+  ]);
+  t.teardown(() => responder.close());
+  await far.hosts.announce({ ...exampleHost(id), ...changes });
+  await flushed(far);
+  return host;
 }
 
 export interface Ask {
@@ -171,29 +287,65 @@ export async function ask(
   url: string,
   { key, body, headers = {} }: Ask = {},
 ): Promise<Answer> {
-  const response = await edge.inject({
-    method: method as 'GET',
+  const answer = await send(edge, {
+    method,
     url,
     headers: {
       ...(key !== undefined && { 'x-api-key': key }),
       ...(body !== undefined && { 'content-type': 'application/json' }),
       ...headers,
     },
-    ...(body !== undefined && { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
+    payload: body === undefined || typeof body === 'string' ? body : JSON.stringify(body),
   });
-  const type = String(response.headers['content-type'] ?? '');
-  const answer: Answer = {
-    status: response.statusCode,
-    headers: response.headers,
-    text: response.body,
-    body: /json(;|$)/.test(type) && response.body !== '' ? JSON.parse(response.body) : undefined,
-  };
   checkAnswer(t, edge, method, url, answer);
   return answer;
 }
 
+export interface Sent {
+  method: string;
+  url: string;
+  headers: Record<string, string>;
+  payload: string | undefined;
+}
+
+/** Sends a request. Of a stream of events, which goes on for as long as it is read, the answer is the head. */
+export async function send(edge: EdgeApp, { method, payload, ...sent }: Sent): Promise<Answer> {
+  const hangUp = new AbortController();
+  const response = await edge.inject({
+    ...sent,
+    method: method as 'GET',
+    ...(payload !== undefined && { payload }),
+    payloadAsStream: true,
+    signal: hangUp.signal,
+  });
+  const { statusCode: status, headers } = response;
+  const type = String(headers['content-type'] ?? '');
+  if (type.startsWith('text/event-stream')) {
+    response.stream().on('error', () => {});
+    hangUp.abort();
+    return { status, headers, text: '', body: undefined };
+  }
+  const all = await text(response.stream());
+  return {
+    ...{ status, headers, text: all },
+    body: /json(;|$)/.test(type) && !type.includes('ndjson') && all !== '' ? JSON.parse(all) : undefined,
+  };
+}
+
 /** Holds an answer against the OpenAPI document. */
 export function checkAnswer(t: Test, edge: EdgeApp, method: string, url: string, answer: Answer): void {
+  // A document without this answer would be a lie; one that has it is silent when all is well.
+  const problem = problemOfAnswer(edge, method, url, answer);
+  if (problem !== undefined) t.fail(problem);
+}
+
+/** What is wrong with an answer by the OpenAPI document; undefined when nothing is. */
+export function problemOfAnswer(
+  edge: EdgeApp,
+  method: string,
+  url: string,
+  answer: Answer,
+): string | undefined {
   const document = edge.swagger() as unknown as OpenapiDocument;
   const path = url.replace(/\?.*/s, '');
   const name = Object.keys(document.paths).find((pattern) =>
@@ -202,19 +354,16 @@ export function checkAnswer(t: Test, edge: EdgeApp, method: string, url: string,
   const operation = name && document.paths[name]?.[method.toLowerCase()];
   const type = String(answer.headers['content-type'] ?? '').split(';')[0] ?? '';
   if (!operation) {
-    if (answer.status >= 400 && answer.text !== '')
-      t.equal(type, 'application/problem+json', `${method} ${url}`);
-    return;
+    const isProblem = answer.status < 400 || answer.text === '' || type === 'application/problem+json';
+    return isProblem ? undefined : `${method} ${url} is answered with ${answer.status} ${type}`;
   }
   const schema = operation.responses[answer.status]?.content?.[type]?.schema;
-  if (!schema || answer.body === undefined) {
-    // A document without this answer would be a lie; one that has it is silent when all is well.
-    if (!schema)
-      t.fail(`OpenAPI has no ${answer.status} ${type} of ${method} ${name}: ${answer.text.slice(0, 300)}`);
-    return;
-  }
+  if (!schema)
+    return `OpenAPI has no ${answer.status} ${type} of ${method} ${name}: ${answer.text.slice(0, 300)}`;
+  if (answer.body === undefined) return undefined;
   const problems = problemsOf(resolveRefs(schema, document) as TSchema, answer.body);
-  if (problems.length > 0) t.same(problems, [], `${method} ${name} ${answer.status} fits OpenAPI`);
+  if (problems.length === 0) return undefined;
+  return `${method} ${name} ${answer.status} does not fit OpenAPI: ${JSON.stringify(problems)} ${answer.text.slice(0, 300)}`;
 }
 
 export interface OpenapiDocument {
@@ -247,10 +396,3 @@ export function resolveRefs(schema: unknown, document: OpenapiDocument): unknown
     Object.entries(schema).map(([key, value]) => [key, resolveRefs(value, document)]),
   );
 }
-
-/** The options of a create with all defaults. */
-export const DEFAULT_OPTIONS = Object.fromEntries(
-  Object.entries(SandboxOptions.properties).flatMap(([name, schema]) =>
-    'default' in schema ? [[name, schema.default]] : [],
-  ),
-);

@@ -124,6 +124,9 @@ t.test('a rest that is too small for a block group is not missing', async (t) =>
     groupBlocks: 32768,
     firstBlock: 0,
     smallestGroupBlocks: 317,
+    inodes: 16384,
+    freeInodes: 16000,
+    incompatibleFeatures: 0,
   };
   const restOf = (superblock: Superblock, blocks: number): boolean =>
     fills(superblock, superblock.sizeBytes + blocks * 4096);

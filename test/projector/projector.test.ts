@@ -1,6 +1,8 @@
 import t, { type Test } from 'tap';
+import { hostCommands } from '../../src/actors/host/protocol.ts';
 import type { SandboxTransition } from '../../src/actors/sandbox/protocol.ts';
-import type { Bus } from '../../src/bus/types.ts';
+import { hostSubject } from '../../src/bus/subjects.ts';
+import { type Bus, endpoint } from '../../src/bus/types.ts';
 import { systemClock } from '../../src/clock.ts';
 import { newSandboxId, PLATFORM_TEAM_ID } from '../../src/ids.ts';
 import { runProjector } from '../../src/projector/index.ts';
@@ -8,6 +10,7 @@ import type { Records } from '../../src/records/types.ts';
 import { connectTestBus, exampleHost, exampleTransition, exampleView } from '../support/bus.ts';
 import { silentLog, startTestNats, until } from '../support/nats.ts';
 import { newTeamId, startTestRecords } from '../support/records.ts';
+import { exampleTemplate, exampleTemplateDetails } from '../support/templates.ts';
 
 /** A projector that the test's teardown ends; `end` ends it before. */
 function startProjector(t: Test, bus: Bus, records: Records): { end(): Promise<void> } {
@@ -143,20 +146,18 @@ t.test('the projector', async (t) => {
   });
 
   await t.test('remembers hosts and their templates', async (t) => {
-    const template = { name: 'minimal', size_mb: 64, warm: [] };
-    await bus.hosts.announce({
-      ...exampleHost('h-a'),
-      templates: [{ ...template, allocated_bytes: 5 }],
-    });
-    await bus.hosts.announce({
-      ...exampleHost('h-b'),
-      state: 'draining',
-      templates: [{ ...template, allocated_bytes: 7 }],
-    });
+    const template = exampleTemplate();
+    const { template: command } = hostCommands;
+    const responder = bus.serveAll(hostSubject('h-a'), [
+      endpoint(command, async () => exampleTemplateDetails({ host_id: 'h-a', user: 'dev' })),
+    ]);
+    t.teardown(() => responder.close());
+    await bus.hosts.announce({ ...exampleHost('h-a'), templates: [template] });
+    await bus.hosts.announce({ ...exampleHost('h-b'), state: 'draining' });
     startProjector(t, bus, records);
     await until(async () => (await records.listTemplates(teamId)).length > 0, 'the template is known');
-    t.same(await records.listTemplates(teamId), [
-      { teamId: PLATFORM_TEAM_ID, name: 'minimal', sizeMb: 64, allocatedBytes: 7, kind: 'base' },
+    t.match(await records.listTemplates(teamId), [
+      { teamId: PLATFORM_TEAM_ID, name: 'minimal', sizeMb: 64, hostId: 'h-a', user: 'dev' },
     ]);
     t.same(await sql('select id, state from hosts order by id'), [
       { id: 'h-a', state: 'ready' },

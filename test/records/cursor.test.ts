@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import t from 'tap';
-import { newSandboxId } from '../../src/ids.ts';
-import { decodeCursor, encodeCursor } from '../../src/records/cursor.ts';
+import { newRequestId, newSandboxId } from '../../src/ids.ts';
+import { decodeCursor, encodeCursor, REQUEST_CURSOR } from '../../src/records/cursor.ts';
 import { requireStorable, storable } from '../../src/records/storable.ts';
 
 const seed = Number(process.env.DORMOUSE_TEST_SEED ?? Date.now() % 2 ** 31);
@@ -36,6 +36,17 @@ t.test('anything else is refused, and nothing but refused', async (t) => {
     t.throws(() => decodeCursor(spoiled), { code: 'INVALID_REQUEST' }, spoiled);
 });
 
+t.test('a cursor of one list is none of another', async (t) => {
+  const at = new Date(1);
+  const request = encodeCursor({ createdAt: at, id: newRequestId() });
+  t.match(decodeCursor(request, REQUEST_CURSOR), { createdAt: at });
+  t.throws(() => decodeCursor(request), { code: 'INVALID_REQUEST' });
+  for (const id of ['', 'a b', 'a\n', 'x'.repeat(129)])
+    t.throws(() => decodeCursor(encodeCursor({ createdAt: at, id }), REQUEST_CURSOR), {
+      code: 'INVALID_REQUEST',
+    });
+});
+
 t.test('what PostgreSQL cannot store is replaced, or refused', async (t) => {
   const text = fc.string({ unit: fc.constantFrom('a', '\0', '\ud83d', '\ude00', 'ü') });
   fc.assert(
@@ -49,4 +60,6 @@ t.test('what PostgreSQL cannot store is replaced, or refused', async (t) => {
     parameters,
   );
   t.same(storable({ a: [null, 1, true, 'x\0y'] }), { a: [null, 1, true, 'x\uFFFDy'] });
+  const at = new Date(1);
+  t.equal(storable({ at }).at, at, 'a time stays what it is');
 });

@@ -3,9 +3,10 @@ import fc from 'fast-check';
 import t from 'tap';
 import type { SandboxTransition, SandboxView } from '../../src/actors/sandbox/protocol.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
-import { newSandboxId, PLATFORM_TEAM_ID } from '../../src/ids.ts';
+import { newSandboxId } from '../../src/ids.ts';
 import { openDatabase } from '../../src/records/database.ts';
 import { openRecords } from '../../src/records/index.ts';
+import { LOST } from '../../src/records/types.ts';
 import { exampleHost, exampleTransition, exampleView } from '../support/bus.ts';
 import { silentLog, until } from '../support/nats.ts';
 import { newTeamId, startTestRecords } from '../support/records.ts';
@@ -37,6 +38,8 @@ function historyOf(view: SandboxView, states: SandboxView['state'][]): SandboxTr
       step_duration_ms: 12.25 * seq,
       command_id: `c-${seq}`,
       error: state === 'failed' ? { code: 'VMM_FAILED', detail: 'no', causes: ['a', 'b'] } : null,
+      // Older hosts tell none.
+      ...(state !== 'creating' && { moment: { context: { tries: index }, ledger: [], timers: [] } }),
     };
   });
 }
@@ -159,6 +162,84 @@ t.test('the records', async (t) => {
       { seed, numRuns: 25 },
     );
     t.pass('for all histories');
+  });
+
+  await t.test('what was inferred gives way to what the host told, in any order', async (t) => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 5 }),
+        fc.uniqueArray(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 3 }),
+        fc.integer({ min: 1, max: 4 }),
+        fc.infiniteStream(fc.nat()),
+        async (length, inferredAt, workers, random) => {
+          const view = exampleView({ id: newSandboxId(), team_id: newTeamId() });
+          const history = historyOf(view, Array<SandboxView['state']>(length).fill('running'));
+          const inferred = inferredAt
+            .filter((seq) => seq <= length + 1)
+            .map((seq) => ({
+              ...exampleTransition({ ...view, state: 'failed', updated_at: atSecond(1_000) }, seq),
+              cause: LOST,
+            }));
+          const deliveries = [...history, ...inferred, ...inferred]
+            .map((transition) => ({ transition, order: Number(random.next().value) % 1_000_000 }))
+            .sort((a, b) => a.order - b.order)
+            .map(({ transition }) => transition);
+          await Promise.all(
+            Array.from({ length: workers }, async () => {
+              for (let one = deliveries.pop(); one; one = deliveries.pop())
+                await records.applyTransition(one);
+            }),
+          );
+          // One that no host has contradicted stays.
+          const kept = [...history, ...inferred.filter(({ seq }) => seq > length)];
+          assert.deepEqual(await records.listTransitions(view.team_id, view.id, 0, 100), kept);
+          assert.deepEqual(await records.findSandbox(view.team_id, view.id), kept.at(-1)?.sandbox);
+        },
+      ),
+      { seed, numRuns: 40 },
+    );
+    const view = exampleView({ team_id: newTeamId() });
+    const lost = { ...exampleTransition({ ...view, state: 'failed' }, 2), cause: LOST };
+    t.equal(await records.applyTransition(lost), true);
+    t.equal(await records.applyTransition(lost), false, 'inferred twice');
+    t.equal(await records.applyTransition(exampleTransition(view, 2)), true, 'the host has the last word');
+    t.equal(await records.applyTransition(lost), false);
+    t.equal(await records.applyTransition(exampleTransition(view, 2)), false, 'and has it once');
+    t.match(await records.findSandbox(view.team_id, view.id), { state: 'running', seq: 2 });
+  });
+
+  await t.test('sandboxes of a host that have not changed', async (t) => {
+    const hostId = `h-${newSandboxId()}`;
+    const make = async (changes: Partial<SandboxView>): Promise<string> => {
+      const view = exampleView({
+        team_id: newTeamId(),
+        host_id: hostId,
+        updated_at: atSecond(1),
+        ...changes,
+      });
+      await records.claimSandbox({ view, idempotencyKey: undefined, requestHash: 'h' });
+      return view.id;
+    };
+    const old = await Promise.all(
+      (['creating', 'running', 'paused', 'stranded', 'destroying'] as const).map((state) => make({ state })),
+    );
+    const newer = await make({ updated_at: atSecond(3) });
+    await make({ state: 'failed' });
+    await make({ state: 'destroyed' });
+    await make({ host_id: `${hostId}x` });
+    const since = (seconds: number) => new Date(atSecond(seconds));
+    const ids = async (...args: Parameters<typeof records.unchangedSandboxes>): Promise<string[]> =>
+      (await records.unchangedSandboxes(...args)).map(({ id }) => id);
+    const all = old.toSorted();
+    t.same(await ids(hostId, since(3), { limit: 10 }), all, 'those of all teams, by id');
+    t.same(await ids(hostId, since(4), { limit: 10 }), [...all, newer].sort());
+    t.same(await ids(hostId, since(1), { limit: 10 }), [], 'a change at that time counts');
+    t.same(await ids(hostId, since(3), { limit: 2 }), all.slice(0, 2));
+    t.same(await ids(hostId, since(3), { limit: 3, afterId: all[1] ?? '' }), all.slice(2));
+    t.same(await ids(hostId, since(3), { limit: 3, afterId: all.at(-1) ?? '' }), []);
+    t.same(await ids('h-unknown', since(3), { limit: 10 }), []);
+    const [first] = await records.unchangedSandboxes(hostId, since(3), { limit: 1 });
+    t.same(first, await records.findSandbox(first?.team_id ?? '', first?.id ?? ''), 'as anybody sees it');
   });
 
   await t.test('pages of transitions', async (t) => {
@@ -336,7 +417,7 @@ t.test('the records', async (t) => {
     await t.rejects(records.applyTransition(tooLarge), { code: 'INVALID_REQUEST' });
   });
 
-  await t.test('hosts and templates', async (t) => {
+  await t.test('hosts', async (t) => {
     const host = { hostId: 'h-1', version: '1', state: 'ready', info: exampleHost('h-1') };
     await records.upsertHost({ ...host, seenAt: new Date(2_000) });
     await records.upsertHost({ ...host, state: 'stopped', seenAt: new Date(3_000) });
@@ -344,20 +425,6 @@ t.test('the records', async (t) => {
     t.match(await sql(`select state, info from hosts where id = 'h-1'`), [
       { state: 'stopped', info: { host_id: 'h-1' } },
     ]);
-
-    const teamId = newTeamId();
-    const base = { teamId: PLATFORM_TEAM_ID, name: 'minimal', sizeMb: 64, allocatedBytes: 2 ** 41 };
-    await records.upsertTemplate({ ...base, sizeMb: 32, kind: 'base' });
-    await records.upsertTemplate({ ...base, kind: 'base' });
-    await records.upsertTemplate({ ...base, teamId, name: 'own', kind: 'snapshot' });
-    t.same(await records.listTemplates(teamId), [
-      { ...base, kind: 'base' },
-      { ...base, teamId, name: 'own', kind: 'snapshot' },
-    ]);
-    t.same(
-      (await records.listTemplates(newTeamId())).map(({ name }) => name),
-      ['minimal'],
-    );
   });
 
   await t.test('a connection that is lost inside a transaction is not lost to the pool', async (t) => {
@@ -408,6 +475,14 @@ t.test('the records', async (t) => {
       () => records.listSandboxes({ teamId: view.team_id, limit: 1 }),
       () => records.applyTransition(exampleTransition(view, 1)),
       () => records.unclaimSandbox(view.id),
+      () => records.unchangedSandboxes('h-1', new Date(), { limit: 1 }),
+      () => records.claimSandbox({ view, idempotencyKey: undefined, requestHash: 'h' }),
+      () => records.reserveDisk(view.team_id, view.id, 1),
+      () => records.listAllTemplates(),
+      () => records.listTeams(),
+      () => records.createTeam({ name: 'x', quota: { sandboxes: 1, vcpus: 1, memoryMb: 1, diskMb: 1 } }),
+      () => records.listKeys(view.team_id),
+      () => records.listAudit({ limit: 1 }),
     ];
     for (const call of calls) await t.rejects(call(), { code: 'RECORDS_UNAVAILABLE' });
     const before = answered;

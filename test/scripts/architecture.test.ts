@@ -9,7 +9,7 @@ const ROOT = path.join(import.meta.dirname, '..', '..', 'src');
 
 /** What everything may build on, and what builds on nothing else: folders and files directly in src. */
 const GROUND = ['errors', 'ids', 'clock', 'log', 'paths', 'durable-file'];
-const ABOVE_ACTORS = ['bus', 'records', 'entities', 'projector', 'http', 'roles', 'cli'];
+const ABOVE_ACTORS = ['bus', 'records', 'entities', 'projector', 'machines', 'http', 'roles', 'cli'];
 
 /** Imports point one way: http → bus → actors → drivers. Part of src → the parts that it must not import. */
 const MUST_NOT_IMPORT: Record<string, readonly string[]> = {
@@ -21,6 +21,7 @@ const MUST_NOT_IMPORT: Record<string, readonly string[]> = {
   bus: ['records', 'entities', 'projector', 'http', 'roles', 'cli'],
   records: ['http', 'roles', 'cli'],
   projector: ['http', 'roles', 'cli'],
+  machines: ['drivers', 'bus', 'records', 'entities', 'projector', 'http', 'roles', 'cli'],
   http: ['roles', 'cli'],
   doctor: ['actors', ...ABOVE_ACTORS],
   roles: ['cli'],
@@ -44,7 +45,10 @@ const LONG_FILES: Record<string, string> = {
 const SOURCES_OF_CHANGE = [
   { pattern: /\bDate\.now\b|\bnew Date\(\)/, instead: 'clock.nowMs()' },
   { pattern: /\bperformance\.now\b|\bprocess\.hrtime\b/, instead: 'clock.monotonicMs()' },
-  { pattern: /(?<![.\w])set(Timeout|Interval)\(|node:timers/, instead: 'clock.after() or clock.sleep()' },
+  {
+    pattern: /(?<![.\w])set(Timeout|Interval)\(|node:timers|\bAbortSignal\.timeout\b/,
+    instead: 'clock.after(), clock.sleep() or within()',
+  },
   { pattern: /\bMath\.random\b|\brandomBytes\b/, instead: 'a function of src/ids.ts' },
 ];
 /** Files that may use them, and why. */
@@ -53,12 +57,15 @@ const CHANGE_ALLOWED: Record<string, string> = {
   'ids.ts': 'it is the source of ids',
   'actors/host/identity.ts': 'secrets and addresses of guests, on which no decision depends',
   'drivers/guest/index.ts': 'fresh entropy for a guest',
-  'roles/api-key.ts': 'a secret',
+  'api-key.ts': 'a secret',
   'embedded/nats.ts': 'the password of the embedded server',
 };
 
+/** What the pages may run of the server's: it needs no Node. Types of it leave no trace, and may come from anywhere. */
+const RUNS_IN_BROWSERS = ['machines/match.ts'];
+
 const files = (readdirSync(ROOT, { recursive: true }) as string[])
-  .filter((name) => name.endsWith('.ts'))
+  .filter((name) => /\.tsx?$/.test(name))
   .sort();
 const textOf = (file: string): string => readFileSync(path.join(ROOT, file), 'utf8');
 /** Source without its comments: words in a sentence are no calls. */
@@ -95,9 +102,31 @@ t.test('imports point one way', async (t) => {
   t.same(wrong, []);
 });
 
+t.test('pages run nothing that needs a server, and no server needs the pages', async (t) => {
+  const runs = files
+    .filter((file) => partOf(file) === 'ui')
+    .flatMap((file) =>
+      [...codeOf(file).matchAll(/^(?:import|export) (?!type )[^;]*?from '(\.[^']+)'/gm)].map(
+        ([, name = '']) => path.join(path.dirname(file), name),
+      ),
+    );
+  t.ok(runs.includes('ui/lib/api.ts'), 'imports are found');
+  t.same(
+    runs.filter((target) => partOf(target) !== 'ui' && !RUNS_IN_BROWSERS.includes(target)),
+    [],
+  );
+  t.same(
+    files.filter((file) => partOf(file) !== 'ui' && importedParts(file).includes('ui')),
+    [],
+  );
+  for (const file of RUNS_IN_BROWSERS)
+    t.notMatch(codeOf(file), /^import (?!type )/m, `${file} needs nothing`);
+});
+
 t.test('time and chance come from src/clock.ts and src/ids.ts', async (t) => {
   const wrong = files
-    .filter((file) => !(file in CHANGE_ALLOWED))
+    // What runs in a browser is not simulated.
+    .filter((file) => partOf(file) !== 'ui' && !(file in CHANGE_ALLOWED))
     .flatMap((file) =>
       SOURCES_OF_CHANGE.filter(({ pattern }) => pattern.test(codeOf(file))).map(
         ({ pattern, instead }) => `src/${file} has ${pattern.exec(codeOf(file))?.[0]}: use ${instead}`,

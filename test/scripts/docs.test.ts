@@ -1,7 +1,7 @@
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
-import { withSettings } from '../../scripts/generate-docs.mjs';
+import { withSettings, withStates } from '../../scripts/generate-docs.mjs';
 import { createProgram } from '../../src/cli/program.ts';
 
 const ROOT = path.join(import.meta.dirname, '..', '..');
@@ -49,6 +49,20 @@ t.test('links between the documents resolve', async (t) => {
 t.test("the README's settings are those of src/config/variables.ts", async (t) => {
   t.equal(textOf('README.md'), withSettings(textOf('README.md')));
   t.match(textOf('README.md'), '| `DORMOUSE_HTTP_PORT` | `7070` |');
+});
+
+t.test("ARCHITECTURE.md's states are those of the machines", async (t) => {
+  const page = textOf('ARCHITECTURE.md');
+  t.equal(page, await withStates(page));
+  t.match(page, '| `pausing.committing`, durable | `commitSnapshot`, undo, 15 s | `pausing.releasing` |');
+  t.match(page, '    paused --> resuming: resume\n');
+  const without = page.replace('<!-- states: host, ', '<!-- ');
+  await t.rejects(withStates(without), { message: 'ARCHITECTURE.md has no place for the states of host.' });
+  t.equal(
+    await withStates(page.replace('`drain` → `draining`', '`drain` → `ready`')),
+    page,
+    'a slip is mended',
+  );
 });
 
 t.test('the README names every command', async (t) => {

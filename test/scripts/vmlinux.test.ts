@@ -22,7 +22,12 @@ function bzImage(payload: Buffer): Buffer {
 const elf = Buffer.concat([Buffer.from('\x7fELF', 'latin1'), Buffer.alloc(50_000), randomBytes(50_000)]);
 
 function compressed(program: string, args: string[], appendSize: boolean, content: Buffer = elf): Buffer {
-  const { stdout } = execaSync(program, args, { input: content, encoding: 'buffer' });
+  // A checksum may end in what execa takes for a line break.
+  const { stdout } = execaSync(program, args, {
+    input: content,
+    encoding: 'buffer',
+    stripFinalNewline: false,
+  });
   const size = Buffer.alloc(4);
   size.writeUInt32LE(content.length);
   return Buffer.concat([stdout, ...(appendSize ? [size] : [])]);

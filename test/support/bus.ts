@@ -1,6 +1,7 @@
 import type { Test } from 'tap';
 import type { HostInfo } from '../../src/actors/host/protocol.ts';
 import type { SandboxTransition, SandboxView } from '../../src/actors/sandbox/protocol.ts';
+import type { Inspection } from '../../src/actors/system/inspection.ts';
 import { type BusOptions, connectBus } from '../../src/bus/connect.ts';
 import type { Bus } from '../../src/bus/types.ts';
 import { systemClock } from '../../src/clock.ts';
@@ -60,6 +61,34 @@ export function exampleTransition(sandbox: SandboxView, seq: number): SandboxTra
     step_duration_ms: null,
     error: null,
     sandbox: { ...sandbox, seq },
+  };
+}
+
+/** What a sandbox that is looked at tells of its `seq`-th transition. */
+export function exampleInspection(sandbox: SandboxView, seq: number): Inspection {
+  const { v, sandbox_id, sandbox: _, ...transition } = exampleTransition(sandbox, seq);
+  return {
+    ...{ v, kind: 'sandbox', id: sandbox_id, ...transition },
+    ...{ refused: null, allowed: sandbox.allowed, moment: { context: {}, ledger: [], timers: [] } },
+  };
+}
+
+/** What a host tells of its own actors. */
+export function exampleHostInspection(
+  hostId: string,
+  seq: number,
+  kind: 'host' | 'loop-registry' = 'host',
+): Inspection {
+  return {
+    ...{ v: 1, kind, id: hostId, team_id: null, host_id: hostId, seq, execution: null },
+    ...{
+      at: new Date(Date.UTC(2026, 0, 1) + seq * 1000).toISOString(),
+      from: 'idle',
+      to: 'idle',
+      cause: 'tick',
+    },
+    ...{ command_id: null, step: null, step_duration_ms: null, error: null, refused: null, allowed: [] },
+    moment: { context: {}, ledger: [], timers: [] },
   };
 }
 

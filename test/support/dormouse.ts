@@ -51,11 +51,16 @@ export function newDataDir(): Promise<string> {
   return mkdtemp(path.join(os.tmpdir(), 'dm-e2e-'));
 }
 
-/** Starts `dormouse up` on a data directory and waits until it is ready. */
+/**
+ * Starts `dormouse up` on a data directory and waits until it is ready.
+ *
+ * @param bin the program, when it is not that of this checkout
+ */
 export async function startDormouse(
   dataDir: string,
   settings: Record<string, string> = {},
   args: string[] = ['up'],
+  bin: string = BIN,
 ): Promise<Running> {
   const environment = {
     ...process.env,
@@ -64,7 +69,7 @@ export async function startDormouse(
     DORMOUSE_STORE_SIZE_MB: '8192',
     ...settings,
   };
-  const child = spawn(DORMOUSE[0], [...DORMOUSE.slice(1), ...args], {
+  const child = spawn(DORMOUSE[0], [...DORMOUSE.slice(1, -1), bin, ...args], {
     env: environment,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -177,15 +182,16 @@ export async function traces(dataDir: string): Promise<string[]> {
   return found;
 }
 
-/** Runs a command of the command line to its end. */
+/** Runs a command of the command line to its end, or for that long at most. */
 export async function dormouse(
   args: readonly string[],
   settings: Record<string, string>,
+  limitMs = 120_000,
 ): Promise<{ exitCode: number | undefined; stdout: string; stderr: string }> {
   const { exitCode, stdout, stderr } = await execa(DORMOUSE[0], [...DORMOUSE.slice(1), ...args], {
     env: settings,
     reject: false,
-    timeout: 120_000,
+    timeout: limitMs,
   });
   return { exitCode, stdout, stderr };
 }
@@ -212,7 +218,9 @@ function parentOf(pid: number): number | undefined {
   }
 }
 
-async function logTail(dataDir: string): Promise<string> {
+/** The last lines of its log, without those of single requests, of which there are many. */
+export async function logTail(dataDir: string): Promise<string> {
   const text = await readFile(path.join(dataDir, 'dormouse.log'), 'utf8').catch(() => '');
-  return text.split('\n').slice(-30).join('\n');
+  const lines = text.split('\n').filter((line) => !line.includes('"msg":"request"'));
+  return lines.slice(-100).join('\n');
 }

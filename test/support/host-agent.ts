@@ -1,12 +1,16 @@
 import { once } from 'node:events';
 import { appendFileSync } from 'node:fs';
-import { SandboxOptions } from '../../src/actors/sandbox/protocol.ts';
+import { readFile } from 'node:fs/promises';
+import { flushCompileCache } from 'node:module';
+import type { TemplateSpec } from '../../src/actors/host/template-protocol.ts';
+import { type ForkRequest, SandboxOptions, type SnapshotRequest } from '../../src/actors/sandbox/protocol.ts';
 import type { MachineCommand } from '../../src/actors/sandbox/sandbox.ts';
 import { systemClock as clock } from '../../src/clock.ts';
 import { loadConfig } from '../../src/config/config.ts';
 import { DormouseError, toDormouseError } from '../../src/errors/index.ts';
+import { letHappen } from '../../src/fault-injection.ts';
 import { onFaultPoint } from '../../src/fault-points.ts';
-import { DEFAULT_TEAM_ID, newCommandId } from '../../src/ids.ts';
+import { DEFAULT_TEAM_ID, newCommandId, newUploadId } from '../../src/ids.ts';
 import { createLogger } from '../../src/log.ts';
 import { pathsOf } from '../../src/paths.ts';
 import { startHostCore } from '../../src/roles/host-core.ts';
@@ -35,12 +39,13 @@ onFaultPoint((point) => {
   if (fault.left > 0) return;
   const { action, always } = fault;
   if (!always) fault = undefined;
-  if (action === 'kill') process.kill(process.pid, 'SIGKILL');
   if (action === 'cancel')
     for (const caller of callers) caller.abort(new DormouseError('CANCELLED', 'The caller went away.'));
-  if (action === 'fail') throw new Error(`made to fail at ${point}`);
+  else letHappen(action, point);
 });
 
+// One that is killed would leave nothing for the next.
+if (process.env.NODE_COMPILE_CACHE) flushCompileCache();
 // Without the test there is nobody to tell it to stop.
 process.once('disconnect', () => process.exit());
 // Whoever starts hosts one after another has the next one loaded already.
@@ -80,6 +85,31 @@ const asked: Record<Asked['op'], (body: Record<string, unknown>) => Promise<unkn
     await call(async (context) =>
       (await sandbox(id)).exec({ argv: ['/bin/sh', '-c', String(cmd)] }, context),
     ),
+  snapshot: async ({ id, ...body }) =>
+    await call(async (context) => core.host.snapshot(await sandbox(id), body as SnapshotRequest, context)),
+  fork: async ({ id, ids }) =>
+    await call(async (context) => core.host.fork(await sandbox(id), { ids } as ForkRequest, context)),
+  deleteTemplate: async ({ name }) =>
+    await core.host.deleteTemplate({ team_id: DEFAULT_TEAM_ID, name: String(name) }),
+  async buildTemplate({ file, spec }) {
+    return await call(async (context) => {
+      const upload = { upload_id: newUploadId(), team_id: DEFAULT_TEAM_ID };
+      await core.host.upload({
+        ...upload,
+        offset: 0,
+        data: await readFile(String(file), 'base64'),
+      });
+      return await core.host.buildTemplate(
+        {
+          team_id: DEFAULT_TEAM_ID,
+          spec: spec as TemplateSpec,
+          source: { upload_id: upload.upload_id, format: 'auto' },
+          overwrite: false,
+        },
+        context,
+      );
+    });
+  },
   async view({ id }) {
     const found = core.host.sandboxes().find((one) => one.id === id);
     return found ? { ...found.view(), ledger: found.actor.record.ledger.map(({ kind }) => kind) } : null;

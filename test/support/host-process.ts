@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DormouseError, type ErrorRecord } from '../../src/errors/index.ts';
+import type { FaultAction } from '../../src/fault-injection.ts';
 
 /** A request to the host's process. */
 export interface Asked {
@@ -12,6 +13,10 @@ export interface Asked {
     | 'create'
     | 'command'
     | 'exec'
+    | 'snapshot'
+    | 'fork'
+    | 'deleteTemplate'
+    | 'buildTemplate'
     | 'view'
     | 'warm'
     | 'leaks'
@@ -28,7 +33,7 @@ export interface Fault {
   point: string;
   nth?: number;
   always?: boolean;
-  action: 'kill' | 'cancel' | 'fail';
+  action: FaultAction | 'cancel';
 }
 
 /** A sandbox as its host shows it, with what its ledger names. */
@@ -37,10 +42,14 @@ export interface HostView {
   state: string;
   step: string | null;
   execution: number;
+  /** The commands that it takes now. */
+  allowed: string[];
   last_error: { code: string; detail: string } | null;
   ledger: string[];
 }
 
+/** How long it may take until the host has come to a fault, in milliseconds. */
+const HANGS_LIMIT_MS = 60_000;
 const AGENT = process.env.DORMOUSE_TEST_AGENT ?? path.join(import.meta.dirname, 'host-agent.ts');
 
 /** A host process that runs, and the test's way to it. */
@@ -73,14 +82,21 @@ export class HostProcess {
   static standby(
     dataDir: string,
     settings: Record<string, string> = {},
-  ): { start(): Promise<HostProcess>; end(): void } {
+  ): { start(): Promise<HostProcess>; end(): Promise<void> } {
     // The test runner's loaders are for the tests, not for what these start.
     const { NODE_OPTIONS: _, ...environment } = process.env;
     const child = fork(AGENT, [], {
       env: { ...environment, DORMOUSE_DATA_DIR: dataDir, DORMOUSE_TEST_STANDBY: '1', ...settings },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
-    return { start: () => HostProcess.#begin(child, dataDir), end: () => void child.kill('SIGKILL') };
+    const exited = once(child, 'exit');
+    return {
+      start: () => HostProcess.#begin(child, dataDir),
+      async end() {
+        child.kill('SIGKILL');
+        await exited;
+      },
+    };
   }
 
   static async #begin(child: ChildProcess, dataDir: string): Promise<HostProcess> {
@@ -148,6 +164,20 @@ export class HostProcess {
   /** Whether it dies by itself within the time. */
   async diesWithin(ms: number): Promise<boolean> {
     return await Promise.race([this.#exited.then(() => true), sleep(ms, false)]);
+  }
+
+  /** Resolves when it stands still, as a fault makes it; what it was told to do is half done then. */
+  async hangs(): Promise<void> {
+    for (const end = Date.now() + HANGS_LIMIT_MS; ; await sleep(5)) {
+      const stat = await readFile(`/proc/${this.#child.pid}/stat`, 'utf8');
+      if (stat.slice(stat.lastIndexOf(')') + 2).startsWith('T')) return;
+      if (Date.now() > end) throw new Error('the host does not hang');
+    }
+  }
+
+  /** Lets one that stands still go on. */
+  goOn(): void {
+    this.#child.kill('SIGCONT');
   }
 
   /** Lets go of everything and ends. */

@@ -35,18 +35,65 @@ export function usedBy(sandboxes: readonly Sandbox[]): HostInfo['used'] {
   };
 }
 
-/** @throws `INVALID_SIZE` when the sandbox could never fit here, `NO_HOST_AVAILABLE` when it does not fit now */
-export function checkRoom(options: SandboxContext['options'], limits: Limits, used: HostInfo['used']): void {
-  if (options.vcpus > limits.vcpus || options.memory_mb > limits.memoryMb) {
+/**
+ * @param count how many of these there are to be
+ * @throws `INVALID_SIZE` when they could never fit here, `NO_HOST_AVAILABLE` when they do not fit now
+ */
+export function checkRoom(
+  options: Pick<SandboxContext['options'], 'vcpus' | 'memory_mb'>,
+  limits: Limits,
+  used: Pick<HostInfo['used'], 'vcpus' | 'memory_mb'>,
+  count = 1,
+): void {
+  const vcpus = options.vcpus * count;
+  const memoryMb = options.memory_mb * count;
+  if (vcpus > limits.vcpus || memoryMb > limits.memoryMb) {
     throw new DormouseError(
       'INVALID_SIZE',
-      `The host has ${limits.vcpus} vCPUs and ${limits.memoryMb} MiB for sandboxes; ${options.vcpus} and ${options.memory_mb} were asked for.`,
+      `The host has ${limits.vcpus} vCPUs and ${limits.memoryMb} MiB for sandboxes; ${vcpus} and ${memoryMb} were asked for.`,
     );
   }
-  if (used.vcpus + options.vcpus > limits.vcpus || used.memory_mb + options.memory_mb > limits.memoryMb) {
+  if (used.vcpus + vcpus > limits.vcpus || used.memory_mb + memoryMb > limits.memoryMb) {
     throw new DormouseError(
       'NO_HOST_AVAILABLE',
       `The host is full: ${used.vcpus} of ${limits.vcpus} vCPUs and ${used.memory_mb} of ${limits.memoryMb} MiB are in use. Pause or destroy a sandbox.`,
     );
+  }
+}
+
+/** What is promised to sandboxes that are about to be begun, so that two that are asked for at once do not get the same room. */
+export class Room {
+  readonly #limits: Limits;
+  readonly #used: () => HostInfo['used'];
+  #promised = { vcpus: 0, memory_mb: 0 };
+
+  constructor(limits: Limits, used: () => HostInfo['used']) {
+    this.#limits = limits;
+    this.#used = used;
+  }
+
+  /**
+   * Keeps room for so many sandboxes of that size until each is begun, and so is counted, or will not be.
+   *
+   * @returns to be called once for each
+   * @throws what `checkRoom` throws
+   */
+  keep(options: Pick<SandboxContext['options'], 'vcpus' | 'memory_mb'>, count = 1): () => void {
+    const { vcpus, memory_mb } = this.#used();
+    const used = {
+      vcpus: vcpus + this.#promised.vcpus,
+      memory_mb: memory_mb + this.#promised.memory_mb,
+    };
+    checkRoom(options, this.#limits, used, count);
+    const promise = (times: number): void => {
+      this.#promised.vcpus += options.vcpus * times;
+      this.#promised.memory_mb += options.memory_mb * times;
+    };
+    promise(count);
+    let left = count;
+    return () => {
+      if (left > 0) promise(-1);
+      left -= 1;
+    };
   }
 }

@@ -38,7 +38,7 @@ export class DiskWatch {
 
   start(): void {
     this.#loops = Promise.all([
-      this.#repeat(SPACE_MS, () => this.lookAtSpace()),
+      this.#repeat(this.#options.marks.everyMs ?? SPACE_MS, () => this.lookAtSpace()),
       this.#repeat(LOST_MS, () => this.lookForLost()),
     ]);
   }

@@ -1,136 +1,80 @@
+import { within } from '../../clock.ts';
 import { DormouseError } from '../../errors/index.ts';
-import type { KernelFiles, SandboxContext } from '../sandbox/context.ts';
-import type { SandboxDrivers } from '../sandbox/drivers.ts';
-import type { SandboxTransition, SandboxView } from '../sandbox/protocol.ts';
-import type { ExecOutput, Sandbox } from '../sandbox/sandbox.ts';
+import { PLATFORM_TEAM_ID } from '../../ids.ts';
+import type { ForkReply, ForkRequest, SandboxView, SnapshotRequest } from '../sandbox/protocol.ts';
+import type { Sandbox } from '../sandbox/sandbox.ts';
 import { Actor } from '../system/actor.ts';
 import type { CommandContext } from '../system/command.ts';
+import type { Inspection } from '../system/inspection.ts';
 import { volatileJournal } from '../system/journal.ts';
-import type { ActorPorts, EventSink } from '../system/ports.ts';
-import type { Step } from '../system/step.ts';
-import { checkRoom, type Limits, usedBy } from './capacity.ts';
-import { DiskWatch } from './disk-watch.ts';
-import { newIdentity } from './identity.ts';
+import { usedBy } from './capacity.ts';
+import { type CreateParts, createSandbox } from './create.ts';
+import { type ForkParts, forkSandbox } from './fork.ts';
+import { slotsAndDevices } from './holdings.ts';
+import { type Found, type HostOptions, NOTHING_FOUND } from './host-options.ts';
+import { ADOPT_LIMIT_MS, type Parts, partsOf, STOP_LIMIT_MS, stepsOf } from './host-parts.ts';
+import { HOST_MACHINE_COMMANDS, hostInspection } from './inspect.ts';
+import type { Holdings, Usage } from './inspection-protocol.ts';
 import { type HostContext, hostMachine } from './machine.ts';
 import type { CreateSandbox, HostInfo } from './protocol.ts';
-import { clearDebris, findLeaks, type Leak } from './reconcile.ts';
-import { neverMind, Sandboxes } from './sandboxes.ts';
-import type { MeasureSpace, SpaceMarks } from './space.ts';
-import type { Shape, Templates } from './templates.ts';
-import { WarmMaker } from './warm.ts';
+import { findLeaks, type Leak } from './reconcile.ts';
+import { neverMind } from './sandboxes.ts';
+import { type SnapshotParts, snapshotSandbox } from './snapshot.ts';
+import type { Shape } from './template.ts';
+import type {
+  BuildTemplate,
+  DiscardUpload,
+  TemplateDetails,
+  TemplateRef,
+  UploadPiece,
+} from './template-protocol.ts';
+import { usageOf } from './usage.ts';
 
-export interface HostOptions {
-  hostId: string;
-  version: string;
-  /** Folder of the sandboxes, on the store. */
-  root: string;
-  drivers: SandboxDrivers;
-  templates: Templates;
-  kernel: KernelFiles;
-  accelerator: 'kvm' | 'tcg';
-  limits: Limits;
-  /** Measures the free space on the store. */
-  freeMb: MeasureSpace;
-  space: SpaceMarks;
-  mailboxSize: number;
-  ports: ActorPorts;
-  sink: EventSink<SandboxTransition>;
-  output: ExecOutput;
-  appeared(sandbox: Sandbox): void;
-  vanished(sandbox: Sandbox): void;
-  /** What `info` says may have changed. */
-  settled(): void;
-}
-
-const ADOPT_LIMIT_MS = 120_000;
-const STOP_LIMIT_MS = 60_000;
+export type { Found, HostOptions };
 
 /** The host actor: keeps the sandboxes of one machine. */
 export class Host {
   readonly #options: HostOptions;
-  readonly #sandboxes: Sandboxes;
-  readonly #warm: WarmMaker;
+  readonly #parts: Parts;
   readonly #startedAtMs: number;
   readonly #actor: Actor<HostContext>;
+  /** What was there when it started. */
+  readonly found: Readonly<Found>;
 
-  private constructor(
-    options: HostOptions,
-    sandboxes: Sandboxes,
-    warm: WarmMaker,
-    actor: Actor<HostContext>,
-  ) {
+  private constructor(options: HostOptions, parts: Parts, actor: Actor<HostContext>, found: Found) {
+    this.found = found;
     this.#options = options;
-    this.#sandboxes = sandboxes;
-    this.#warm = warm;
+    this.#parts = parts;
     this.#actor = actor;
     this.#startedAtMs = options.ports.clock.nowMs();
   }
 
   /** Starts the host: adopts what an earlier agent left, and is `ready` on return. Throws what adopting threw. */
   static async start(options: HostOptions): Promise<Host> {
-    const { hostId, drivers, templates, kernel, ports, root, mailboxSize } = options;
-    const { sink, output, appeared, vanished, settled } = options;
-    const sandboxes = new Sandboxes({
-      root,
-      drivers,
-      ports,
-      mailboxSize,
-      sink,
-      output,
-      appeared,
-      vanished,
-      settled,
-    });
-    const watch = new DiskWatch({
-      disk: drivers.disk,
-      sandboxes: () => sandboxes.all(),
-      freeMb: options.freeMb,
-      marks: options.space,
-      ...ports,
-    });
-    const warm = new WarmMaker({ templates, sandboxes, drivers, ports, hostId, kernel });
-    const steps: Record<string, Step<HostContext, unknown>> = {
-      adopt: {
-        name: 'adopt',
-        direction: 'forward',
-        timeoutMs: ADOPT_LIMIT_MS,
-        async run(_, { signal, log }) {
-          const debris = await clearDebris(root, drivers, signal, log);
-          await drivers.network.start(await sandboxes.slotHolders(), signal);
-          log.info({ ...(await sandboxes.adopt()), ...debris }, 'adopted what was there');
-          watch.start();
-        },
-      },
-      letGo: {
-        name: 'letGo',
-        direction: 'undo',
-        timeoutMs: STOP_LIMIT_MS,
-        async run() {
-          await watch.stop();
-          await warm.stop();
-          await sandboxes.stop();
-          await drivers.network.stop();
-          await drivers.vmm.close();
-        },
-      },
-    };
+    const { hostId, ports, mailboxSize } = options;
+    const parts = partsOf(options);
+    const found: Found = { ...NOTHING_FOUND };
     const actor = await Actor.start<HostContext>(
       {
         kind: 'host',
         id: hostId,
         machine: hostMachine,
-        steps,
+        steps: stepsOf(options, parts, found),
         journal: volatileJournal,
         ports: { ...ports, log: ports.log.child({ host: hostId }) },
         mailboxSize,
-        commands: ['drain'],
+        commands: HOST_MACHINE_COMMANDS,
+        inspected: (occurrence) =>
+          options.inspector?.happened({ kind: 'host', hostId }, () => hostInspection(occurrence)),
         whenBusy: 'refuse',
         view: () => undefined,
       },
       { hostId },
     );
-    const host = new Host(options, sandboxes, warm, actor);
-    await actor.until(() => actor.state !== 'starting', AbortSignal.timeout(ADOPT_LIMIT_MS));
+    const host = new Host(options, parts, actor, found);
+    await within(ports.clock, ADOPT_LIMIT_MS, (signal) =>
+      actor.until(() => actor.state !== 'starting', signal),
+    );
     if (actor.context.error) {
       await host.stop();
       throw DormouseError.fromRecord(actor.context.error);
@@ -142,64 +86,73 @@ export class Host {
     return this.#options.hostId;
   }
 
+  /** What it is in the middle of now, and what led there. */
+  inspection(): Inspection {
+    return hostInspection(this.#actor.present());
+  }
+
   sandboxes(): Sandbox[] {
-    return this.#sandboxes.all();
+    return this.#parts.sandboxes.all();
   }
 
-  /**
-   * Makes a sandbox and answers when it runs. Asked again with the same sandbox id it answers for the one that is there.
-   *
-   * @throws `HOST_DRAINING`, `TEMPLATE_NOT_FOUND`, `INVALID_SIZE`, `NO_HOST_AVAILABLE`, `DISK_FULL`, and what the steps of
-   * creating throw; then nothing is left behind
-   */
+  /** Makes a sandbox and answers when it runs. See `createSandbox`. */
   async create(body: CreateSandbox, context: CommandContext): Promise<SandboxView> {
-    const own = { ...context, commandId: body.command_id };
-    const there = await this.#sandboxes.get(body.sandbox_id);
-    if (there) {
-      if (there.context.teamId !== body.team_id)
-        throw new DormouseError('SANDBOX_NOT_FOUND', `There is no sandbox ${body.sandbox_id}.`);
-      return ((await there.actor.outcome(own)) ?? there.view()) as SandboxView;
-    }
-    if (!this.#actor.hasTag('accepting'))
-      throw new DormouseError(
-        'HOST_DRAINING',
-        `The host ${this.id} is ${this.#actor.state} and takes no new sandboxes.`,
-      );
-    const options: SandboxContext['options'] = { ...body.options, metadata: body.options.metadata ?? {} };
-    const template = this.#options.templates.get(options.template);
-    if (options.disk_size_mb < template.sizeMb) {
-      throw new DormouseError(
-        'INVALID_SIZE',
-        `disk_size_mb is ${options.disk_size_mb}, but the template "${template.name}" needs at least ${template.sizeMb}.`,
-        { data: { disk_size_mb: options.disk_size_mb, minimum_mb: template.sizeMb } },
-      );
-    }
-    checkRoom(options, this.#options.limits, usedBy(this.#sandboxes.all()));
-    await this.#options.drivers.checkSpace();
-    const source = this.#options.templates.sourceOf(options);
-    // While this was being checked, the same command may have come again.
-    const twin = this.#sandboxes.get(body.sandbox_id);
-    const sandbox = await (twin ??
-      this.#sandboxes.create({
-        id: body.sandbox_id,
-        teamId: body.team_id,
-        hostId: this.id,
-        options,
-        createdAtMs: this.#options.ports.clock.nowMs(),
-        source,
-        kernel: this.#options.kernel,
-        ...newIdentity(),
-        command: { id: body.command_id, name: 'create', deadlineMs: context.deadlineMs },
-      }));
-    const view = ((await sandbox.actor.outcome(own)) ?? sandbox.view()) as SandboxView;
-    if (source.kind === 'image')
-      void this.warm(options.template, { vcpus: options.vcpus, memoryMb: options.memory_mb });
-    return view;
+    return await createSandbox(body, context, this.#createParts());
   }
 
-  /** Makes sure, in the background, that creating sandboxes of this shape is a clone. Resolves when that is settled. */
-  warm(template: string, shape: Shape): Promise<void> {
-    return this.#warm.want(template, shape);
+  /** Makes copies of a sandbox of this host and answers when they run. See `forkSandbox`. Throws `HOST_DRAINING`, too. */
+  async fork(original: Sandbox, request: ForkRequest, context: CommandContext): Promise<ForkReply> {
+    this.#checkAccepting();
+    const { drivers, ports, hostId } = this.#options;
+    const parts: ForkParts = { ...this.#parts, drivers, ports, hostId };
+    return await forkSandbox(original, request, context, parts);
+  }
+
+  /** Makes a template from a sandbox of this host. See `snapshotSandbox`. */
+  async snapshot(
+    sandbox: Sandbox,
+    request: SnapshotRequest,
+    context: CommandContext,
+  ): Promise<TemplateDetails> {
+    const parts: SnapshotParts = { ...this.#parts, ...this.#options };
+    return await this.#announced(snapshotSandbox(sandbox, request, context, parts));
+  }
+
+  /** Takes a piece of an upload. See `Uploads.append`. */
+  async upload(piece: UploadPiece): Promise<{ bytes: number }> {
+    return await this.#parts.uploads.append(piece);
+  }
+
+  /** Forgets an upload; that there is none is fine. */
+  async discardUpload(upload: DiscardUpload): Promise<Record<never, never>> {
+    await this.#parts.uploads.discard(upload);
+    return {};
+  }
+
+  /** Builds a template and answers when sandboxes can be made from it. See `Builder.build`. Throws `HOST_DRAINING`, too. */
+  async buildTemplate(body: BuildTemplate, context: CommandContext): Promise<TemplateDetails> {
+    this.#checkAccepting();
+    return await this.#announced(this.#parts.builder.build(body, context));
+  }
+
+  /** All of the team's template of that name, else of the platform's. Throws `TEMPLATE_NOT_FOUND`. */
+  async template({ team_id: teamId, name }: TemplateRef): Promise<TemplateDetails> {
+    const { templates } = this.#options;
+    return await templates.details(templates.get(teamId, name));
+  }
+
+  /** Removes a template, and what is being made of it in the background. See `Templates.remove`. */
+  async deleteTemplate({ team_id: teamId, name }: TemplateRef): Promise<TemplateDetails> {
+    const { templates } = this.#options;
+    const template = templates.get(teamId, name);
+    if (template.file.team_id === teamId) await this.#parts.warm.cancel(template);
+    return await this.#announced(templates.remove(teamId, name));
+  }
+
+  /** Makes sure, in the background, that creating sandboxes of this shape of a platform template is a clone. Resolves when that is settled. */
+  async warm(name: string, shape: Shape): Promise<void> {
+    const template = this.#options.templates.find(PLATFORM_TEAM_ID, name);
+    if (template) await this.#parts.warm.want(template, shape);
   }
 
   async info(): Promise<HostInfo> {
@@ -219,7 +172,7 @@ export class Host {
         memory_mb: limits.memoryMb,
         disk_free_mb: await this.#options.freeMb(),
       },
-      used: usedBy(this.#sandboxes.all()),
+      used: usedBy(this.#parts.sandboxes.all()),
       templates: await this.#options.templates.describe(),
     };
   }
@@ -231,13 +184,30 @@ export class Host {
   }
 
   /** What the machine holds that no ledger names, and the reverse. Empty when all is well. */
-  leaks(): Promise<Leak[]> {
-    return findLeaks(this.#options.root, this.#options.drivers, this.#sandboxes.all());
+  async leaks(): Promise<Leak[]> {
+    const { folders, drivers } = this.#options;
+    const { sandboxes, leftovers } = this.#parts;
+    return [...(await findLeaks(folders.sandboxes, drivers, sandboxes)), ...(await leftovers.find())];
+  }
+
+  /** What it holds of its machine for sandboxes: network slots and devices of disks. Throws what the drivers throw. */
+  async holdings(): Promise<Pick<Holdings, 'slots' | 'devices'>> {
+    const { folders, drivers } = this.#options;
+    return await slotsAndDevices(folders.sandboxes, drivers);
+  }
+
+  /** What the files of a team's sandboxes take. See `usageOf`. */
+  async usage(teamId: string, signal: AbortSignal): Promise<Usage> {
+    const { pathsOf } = this.#options.drivers;
+    const folders = this.sandboxes()
+      .filter(({ context }) => context.teamId === teamId)
+      .map(({ id }) => ({ id, root: pathsOf(id).root }));
+    return await usageOf(folders, signal);
   }
 
   /** Pauses every running sandbox. Says which could not be. */
   async pauseAll(): Promise<Array<{ id: string; error: unknown }>> {
-    const running = this.#sandboxes.all().filter(({ actor }) => actor.state === 'running');
+    const running = this.#parts.sandboxes.all().filter(({ actor }) => actor.state === 'running');
     const results = await Promise.allSettled(
       running.map((sandbox) => sandbox.command('pause', {}, neverMind(this.#options.ports))),
     );
@@ -249,7 +219,30 @@ export class Host {
   /** Lets go of the sandboxes, which stay as they are: virtual machines run on. */
   async stop(): Promise<void> {
     await this.#actor.tell({ type: 'stop' });
-    await this.#actor.until(() => this.#actor.isDone, AbortSignal.timeout(STOP_LIMIT_MS));
+    await within(this.#options.ports.clock, STOP_LIMIT_MS, (signal) =>
+      this.#actor.until(() => this.#actor.isDone, signal),
+    );
     await this.#actor.stop();
+  }
+
+  #createParts(): CreateParts {
+    const { drivers, templates, kernel, ports, hostId } = this.#options;
+    const checkAccepting = (): void => this.#checkAccepting();
+    return { ...this.#parts, drivers, templates, kernel, ports, hostId, checkAccepting };
+  }
+
+  #checkAccepting(): void {
+    if (!this.#actor.hasTag('accepting'))
+      throw new DormouseError(
+        'HOST_DRAINING',
+        `The host ${this.id} is ${this.#actor.state} and takes no new sandboxes.`,
+      );
+  }
+
+  /** Whoever keeps the directory is told when the work has changed what this host has. */
+  async #announced<T>(work: Promise<T>): Promise<T> {
+    const result = await work;
+    this.#options.settled();
+    return result;
   }
 }

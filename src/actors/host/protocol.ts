@@ -2,6 +2,25 @@ import { type Static, Type } from 'typebox';
 import { COMMAND_ID_PATTERN, HOST_ID_PATTERN, SANDBOX_ID_PATTERN, TEAM_ID_PATTERN } from '../../ids.ts';
 import { SandboxOptions, SandboxState, SandboxView } from '../sandbox/protocol.ts';
 import { defineCommand } from '../system/command.ts';
+import {
+  Holdings,
+  InspectionRequest,
+  Inspections,
+  Leak,
+  Usage,
+  UsageRequest,
+} from './inspection-protocol.ts';
+import {
+  BuildTemplate,
+  DiscardUpload,
+  TemplateDetails,
+  TemplateInfo,
+  TemplateRef,
+  UploadPiece,
+  UploadReply,
+} from './template-protocol.ts';
+
+export { TemplateDetails, TemplateInfo };
 
 /** The commands of a host actor, subject `dormouse.host.<host>.<command>`, and what a host tells of itself. */
 
@@ -19,20 +38,6 @@ export const CreateSandbox = Type.Object(
   closed,
 );
 export type CreateSandbox = Static<typeof CreateSandbox>;
-
-export const TemplateInfo = Type.Object(
-  {
-    name: Type.String(),
-    /** Size of the image's file system in MiB: no disk can be smaller. */
-    size_mb: Type.Integer(),
-    /** What the image takes on the host, in bytes. */
-    allocated_bytes: Type.Integer(),
-    /** Shapes of which a booted state is kept, such as `1x512x20480` (vcpus, memory, disk). */
-    warm: Type.Array(Type.String()),
-  },
-  closed,
-);
-export type TemplateInfo = Static<typeof TemplateInfo>;
 
 /** A host's entry in the directory `dormouse_hosts`. Written again every few seconds; it lives as long as its TTL. */
 export const HostInfo = Type.Object(
@@ -96,18 +101,68 @@ export const hostCommands = {
     reply: HostInfo,
     defaultTimeoutMs: 5_000,
   }),
+  upload: defineCommand({
+    name: 'upload',
+    summary: 'Takes a piece of a file that a template is to be built from.',
+    request: UploadPiece,
+    reply: UploadReply,
+    defaultTimeoutMs: 30_000,
+  }),
+  discardUpload: defineCommand({
+    name: 'discard-upload',
+    summary: 'Forgets an upload.',
+    request: DiscardUpload,
+    reply: None,
+    defaultTimeoutMs: 5_000,
+  }),
+  buildTemplate: defineCommand({
+    name: 'build-template',
+    summary: 'Makes a template and answers when sandboxes can be made from it.',
+    request: BuildTemplate,
+    reply: TemplateDetails,
+    defaultTimeoutMs: 1_800_000,
+  }),
+  template: defineCommand({
+    name: 'template',
+    summary: 'Says all of a template that this host has.',
+    request: TemplateRef,
+    reply: TemplateDetails,
+    defaultTimeoutMs: 5_000,
+  }),
+  deleteTemplate: defineCommand({
+    name: 'delete-template',
+    summary: 'Removes a template from this host, unless disks stand on its image.',
+    request: TemplateRef,
+    reply: TemplateDetails,
+    defaultTimeoutMs: 60_000,
+  }),
   leaks: defineCommand({
     name: 'leaks',
     summary: 'Compares what the host holds with what its sandboxes say they hold.',
     request: None,
-    reply: Type.Object(
-      {
-        leaks: Type.Array(
-          Type.Object({ kind: Type.String(), name: Type.String(), detail: Type.String() }, closed),
-        ),
-      },
-      closed,
-    ),
+    reply: Type.Object({ leaks: Type.Array(Leak) }, closed),
+    defaultTimeoutMs: 30_000,
+  }),
+  inspect: defineCommand({
+    name: 'inspect',
+    summary: 'Says what the host or its loop registry is in the middle of, and what happened to it last.',
+    request: InspectionRequest,
+    reply: Inspections,
+    defaultTimeoutMs: 5_000,
+  }),
+  holdings: defineCommand({
+    name: 'holdings',
+    summary:
+      "Lists what the host holds of the machine: slots, loop devices, devices of disks, and what is nobody's.",
+    request: None,
+    reply: Holdings,
+    defaultTimeoutMs: 30_000,
+  }),
+  usage: defineCommand({
+    name: 'usage',
+    summary: "Says how much of the disk each of a team's sandboxes really takes.",
+    request: UsageRequest,
+    reply: Usage,
     defaultTimeoutMs: 30_000,
   }),
 } as const;

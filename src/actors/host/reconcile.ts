@@ -1,127 +1,248 @@
-import { readdir, rm } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { messageOf } from '../../errors/index.ts';
+import type { HeldDevice } from '../../drivers/disk/types.ts';
+import type { VmRef } from '../../drivers/vmm/types.ts';
 import { isSandboxId } from '../../ids.ts';
-import type { Logger } from '../../log.ts';
+import type { LedgerKind } from '../sandbox/context.ts';
 import type { SandboxDrivers } from '../sandbox/drivers.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
+import { spareIn } from '../sandbox/tidy.ts';
 import { fileJournal } from '../system/journal.ts';
 
 /**
- * The reconciler takes no input: it compares what the machine holds with what the ledgers say. It, and not an event, is
- * what guarantees that nothing leaks. What is not ours it never touches: everything is found by our own folder or name.
+ * The reconciler takes no input: it compares what the machine holds with what the ledgers say, level by level: processes,
+ * devices, loops, slots, folders. It, and not an event, is what guarantees that nothing leaks.
+ *
+ * What is ours is found by our own folder, name or holder: virtual machines by the run folder that they were started with,
+ * devices and loops by the files under them, slots by the id of the host that is kept with each, folders by names that
+ * are ids of sandboxes. Everything else is not looked at.
  */
 
+/** One thing on the machine that is ours. */
+export type Thing = {
+  sandboxId: string;
+  /** For a person. */
+  name: string;
+  /** Names this very thing: one that comes later under the same name is another. */
+  key: string;
+} & (
+  | { level: 'process'; kind: 'vmm'; vm: VmRef }
+  | { level: 'device' | 'loop'; kind: 'disk'; device: HeldDevice }
+  | { level: 'slot'; kind: 'slot' }
+  /** The folder `live/` or `snapshot/` of a sandbox. */
+  | { level: 'files'; kind: 'live' | 'snapshot' }
+  /** An old snapshot, renamed, which is to be deleted. */
+  | { level: 'trash'; kind: undefined; path: string }
+  /** A journal under a temporary name: being written, or left by an agent that was killed meanwhile. */
+  | { level: 'half-written'; kind: undefined; path: string }
+  /** The folder of a sandbox. */
+  | { level: 'folder'; kind: undefined }
+);
+
+/** A thing that no ledger names. */
+export interface Unowned {
+  thing: Thing;
+  /**
+   * What may be done about it. `clear`: it is nobody's. `tidy`: a sandbox that rests, and cannot need it, gives it back itself.
+   * `wait`: an operation under way may be acquiring it right now. `leave`: it may be needed, and a person has to look.
+   */
+  how: 'clear' | 'tidy' | 'wait' | 'leave';
+  /** For a person. */
+  why: string;
+}
+
+/** One line of `dormouse host leaks`. */
 export interface Leak {
-  kind: 'process' | 'slot' | 'device' | 'loop' | 'folder';
+  kind: 'process' | 'slot' | 'device' | 'loop' | 'folder' | 'capture' | 'template' | 'upload';
   name: string;
   detail: string;
 }
 
+/** Says who keeps a sandbox: its actor, somebody who begins or ends it right now, or nobody. */
+export interface Keepers {
+  keeperOf(sandboxId: string): Sandbox | 'under way' | undefined;
+}
+
+/** What the journal in a folder is to somebody who is not the sandbox's actor. */
+export type Journaled = 'none' | 'unreadable' | 'ended' | 'goes on';
+
+/** Looks at the machine: all levels, or some. Throws what the drivers throw. */
+export async function look(
+  root: string,
+  drivers: SandboxDrivers,
+  levels: readonly ('processes' | 'devices' | 'slots' | 'files')[] = [
+    'processes',
+    'devices',
+    'slots',
+    'files',
+  ],
+): Promise<Thing[]> {
+  const lookers = {
+    processes: () => processes(root, drivers),
+    devices: () => devices(root, drivers),
+    slots: () => slots(drivers),
+    files: () => files(root, drivers),
+  };
+  const things: Thing[] = [];
+  for (const level of levels) things.push(...(await lookers[level]()));
+  return things;
+}
+
+/** The difference between the machine and the ledgers, with what may be done about each. */
+export async function compare(root: string, drivers: SandboxDrivers, keepers: Keepers): Promise<Unowned[]> {
+  const things = await look(root, drivers);
+  const journaled = new Map<string, Journaled>();
+  for (const { sandboxId } of things)
+    if (keepers.keeperOf(sandboxId) === undefined && !journaled.has(sandboxId))
+      journaled.set(sandboxId, await journalOf(drivers.pathsOf(sandboxId).journal));
+  return things.flatMap((thing) => judge(thing, keepers.keeperOf(thing.sandboxId), journaled));
+}
+
 /**
- * Clears what an agent that died left half-made: folders of sandboxes that never had a journal, with what runs in them,
- * devices that no ledger names, and snapshots that were on their way out. Says how many sandboxes and devices it found; a device
- * that stays is a leak, which `findLeaks` reports.
+ * The difference as leaks, for a person. What a sandbox gave back while we looked is no leak, so what is found is looked for
+ * again. Old snapshots are no leaks either: they are being deleted.
  */
-export async function clearDebris(
-  root: string,
-  drivers: SandboxDrivers,
-  signal: AbortSignal,
-  log: Pick<Logger, 'warn'>,
-): Promise<{ cleared: number; clearedDevices: number }> {
-  let cleared = 0;
-  for (const id of (await readdir(root).catch(() => [])).filter(isSandboxId)) {
-    const folder = path.join(root, id);
-    // A journal that cannot be read belongs to a sandbox all the same; adopting says so and leaves it alone.
-    const known = await fileJournal(drivers.pathsOf(id).journal)
-      .load()
-      .then(
-        (record) => record !== undefined,
-        () => true,
-      );
-    if (known) {
-      const trash = (await readdir(folder)).filter(
-        (name) => name.startsWith('trash-') || name.endsWith('.tmp'),
-      );
-      await Promise.all(trash.map((name) => rm(path.join(folder, name), { recursive: true, force: true })));
-      continue;
+export async function findLeaks(root: string, drivers: SandboxDrivers, keepers: Keepers): Promise<Leak[]> {
+  const isLeak = ({ thing }: Unowned): boolean => thing.level !== 'trash';
+  const first = (await compare(root, drivers, keepers)).filter(isLeak);
+  if (first.length === 0) return [];
+  const again = (await compare(root, drivers, keepers)).filter(isLeak);
+  return again
+    .filter(({ thing }) => first.some((before) => before.thing.key === thing.key))
+    .map(({ thing, why }) => ({
+      kind: /^(files|trash|half-written)$/.test(thing.level) ? 'folder' : (thing.level as Leak['kind']),
+      name: thing.name,
+      detail: why,
+    }));
+}
+
+/** Things in our own folder, or held in our name, that are not ours. They are never touched. Names for a person. */
+export async function findForeign(root: string, drivers: SandboxDrivers): Promise<string[]> {
+  const folders = await readdir(root).catch(() => []);
+  const machines = await drivers.vmm.list(root);
+  return [
+    ...folders.filter((name) => !isSandboxId(name)).map((name) => `folder ${name}`),
+    ...machines.filter(({ sandboxId }) => !isSandboxId(sandboxId)).map(({ pid }) => `process ${pid}`),
+  ];
+}
+
+/** What a journal says to somebody who has no actor for it. */
+export async function journalOf(file: string): Promise<Journaled> {
+  const record = await fileJournal(file)
+    .load()
+    .catch(() => 'unreadable' as const);
+  if (record === undefined) return 'none';
+  if (record === 'unreadable') return record;
+  const hasEnded = record.value === 'destroyed' || record.value === 'failed';
+  return hasEnded && record.ledger.length === 0 && record.outbox.length === 0 ? 'ended' : 'goes on';
+}
+
+async function processes(root: string, { vmm }: SandboxDrivers): Promise<Thing[]> {
+  return (await vmm.list(root))
+    .filter(({ sandboxId }) => isSandboxId(sandboxId))
+    .map((vm) => ({
+      level: 'process',
+      kind: 'vmm',
+      vm,
+      sandboxId: vm.sandboxId,
+      name: `pid ${vm.pid}`,
+      key: `process ${vm.pid} ${vm.startTicks}`,
+    }));
+}
+
+/** Without those that are there while a disk is flattened: only when nothing is under way are they nobody's, at a start. */
+async function devices(root: string, { disk }: SandboxDrivers): Promise<Thing[]> {
+  return (await disk.list(root)).map((device) => ({
+    level: device.kind,
+    kind: 'disk',
+    device,
+    sandboxId: device.sandboxId,
+    name: device.name,
+    key: `${device.kind} ${device.name} ${device.sandboxId}`,
+  }));
+}
+
+async function slots({ network }: SandboxDrivers): Promise<Thing[]> {
+  return (await network.list()).flatMap(({ slot, holder }) =>
+    holder === undefined || !isSandboxId(holder)
+      ? []
+      : [
+          {
+            level: 'slot',
+            kind: 'slot',
+            sandboxId: holder,
+            name: slot.namespace,
+            key: `slot ${slot.number} ${holder}`,
+          },
+        ],
+  );
+}
+
+async function files(root: string, { pathsOf }: SandboxDrivers): Promise<Thing[]> {
+  const things: Thing[] = [];
+  for (const sandboxId of (await readdir(root).catch(() => [])).filter(isSandboxId)) {
+    const folder = pathsOf(sandboxId).root;
+    for (const name of await readdir(folder).catch(() => [])) {
+      const what = { sandboxId, name: `${sandboxId}/${name}`, key: `files ${sandboxId}/${name}` };
+      if (name === 'live' || name === 'snapshot') things.push({ level: 'files', kind: name, ...what });
+      if (name.startsWith('trash-'))
+        things.push({ level: 'trash', kind: undefined, path: path.join(folder, name), ...what });
+      if (name.endsWith('.tmp'))
+        things.push({ level: 'half-written', kind: undefined, path: path.join(folder, name), ...what });
     }
-    await drivers.vmm.stop({ sandboxId: id, runDir: path.join(folder, 'run') }, 0, signal);
-    await rm(folder, { recursive: true, force: true });
-    cleared += 1;
+    // After what is in it.
+    things.push({ level: 'folder', kind: undefined, sandboxId, name: sandboxId, key: `folder ${sandboxId}` });
   }
-  return { cleared, clearedDevices: await clearDevices(root, drivers, signal, log) };
+  return things;
 }
 
-/** Removes the devices of disks that no ledger names, and those that were only there while something lasted. */
-async function clearDevices(
-  root: string,
-  { disk, pathsOf }: SandboxDrivers,
-  signal: AbortSignal,
-  log: Pick<Logger, 'warn'>,
-): Promise<number> {
-  let cleared = 0;
-  for (const device of await disk.list(root)) {
-    const { journal, live } = pathsOf(device.sandboxId);
-    const isHeld = await fileJournal(journal)
-      .load()
-      .then(
-        (record) => record?.ledger.some(({ kind }) => kind === 'disk') ?? false,
-        // A journal that cannot be read may name it, and its virtual machine may stand on it.
-        () => true,
-      );
-    if (isHeld && !device.temporary) continue;
-    await disk.clear(device, live, signal).then(
-      () => (cleared += 1),
-      (error: unknown) => log.warn({ ...device, err: messageOf(error) }, 'a device without an owner stays'),
-    );
-  }
-  return cleared;
+function judge(
+  thing: Thing,
+  keeper: Sandbox | 'under way' | undefined,
+  journaled: ReadonlyMap<string, Journaled>,
+): Unowned[] {
+  if (keeper === 'under way') return [];
+  if (thing.level === 'device' && thing.device.temporary) return [];
+  // A write of its actor's; one that fails removes it.
+  if (thing.level === 'half-written') return [];
+  if (keeper === undefined) return judgeUnkept(thing, journaled.get(thing.sandboxId));
+  if (thing.level === 'folder') return [];
+  if (thing.level === 'trash')
+    return [{ thing, how: 'clear', why: 'It is a snapshot that was resumed from.' }];
+  const { actor } = keeper;
+  if (actor.record.ledger.some(({ kind }) => kind === thing.kind)) return [];
+  const why = `${whatOf(thing)}, whose ledger does not name it.`;
+  if (spareIn(actor.state).includes(thing.kind as LedgerKind)) return [{ thing, how: 'tidy', why }];
+  return [
+    { thing, how: actor.hasTag('rest') ? 'leave' : 'wait', why: `${why} The sandbox is ${actor.state}.` },
+  ];
 }
 
-/** The difference between the machine and the ledgers. */
-export async function findLeaks(
-  root: string,
-  drivers: SandboxDrivers,
-  sandboxes: readonly Sandbox[],
-): Promise<Leak[]> {
-  const held = (id: string, kind: string): boolean =>
-    sandboxes.some(
-      (sandbox) => sandbox.id === id && sandbox.actor.record.ledger.some((entry) => entry.kind === kind),
-    );
-  const leaks: Leak[] = [];
-  for (const vm of await drivers.vmm.list(root)) {
-    if (!held(vm.sandboxId, 'vmm'))
-      leaks.push({
-        kind: 'process',
-        name: `pid ${vm.pid}`,
-        detail: `A virtual machine of ${vm.sandboxId} runs that no ledger names.`,
-      });
+function judgeUnkept(thing: Thing, journaled: Journaled = 'none'): Unowned[] {
+  // Its folder tells of it.
+  if (thing.level === 'files' || thing.level === 'trash') return [];
+  switch (journaled) {
+    case 'unreadable':
+      return [{ thing, how: 'leave', why: `${whatOf(thing)}, whose journal cannot be read.` }];
+    case 'goes on':
+      return [{ thing, how: 'leave', why: `${whatOf(thing)}, whose actor is stopped.` }];
+    case 'ended':
+      return [{ thing, how: 'clear', why: `${whatOf(thing)}, which has ended.` }];
+    case 'none':
+      return [{ thing, how: 'clear', why: `${whatOf(thing)}, which is not there: it has no journal.` }];
   }
-  for (const { slot, holder } of await drivers.network.list()) {
-    if (holder !== undefined && !held(holder, 'slot'))
-      leaks.push({
-        kind: 'slot',
-        name: slot.namespace,
-        detail: `The slot is held for ${holder}, whose ledger does not name it.`,
-      });
+}
+
+function whatOf({ level, sandboxId }: Thing): string {
+  switch (level) {
+    case 'process':
+      return `It is a virtual machine of ${sandboxId}`;
+    case 'slot':
+      return `It is held for ${sandboxId}`;
+    case 'device':
+    case 'loop':
+      return `It is part of a disk of ${sandboxId}`;
+    default:
+      return `It belongs to ${sandboxId}`;
   }
-  for (const { kind, name, sandboxId, temporary } of await drivers.disk.list(root)) {
-    // One that is there while a disk is flattened is a leak only when nobody flattens it any more: then a start clears it.
-    if (!temporary && !held(sandboxId, 'disk'))
-      leaks.push({
-        kind,
-        name,
-        detail: `It is part of a disk of ${sandboxId}, whose ledger does not name it.`,
-      });
-  }
-  for (const id of (await readdir(root).catch(() => [])).filter(isSandboxId)) {
-    if (!sandboxes.some((sandbox) => sandbox.id === id))
-      leaks.push({
-        kind: 'folder',
-        name: id,
-        detail: 'There is a folder of a sandbox that the host does not keep.',
-      });
-  }
-  return leaks;
 }

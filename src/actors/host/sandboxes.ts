@@ -1,13 +1,17 @@
 import { readdir, rm } from 'node:fs/promises';
+import { within } from '../../clock.ts';
 import { makeFolder } from '../../durable-file.ts';
-import { messageOf } from '../../errors/index.ts';
+import { DormouseError, messageOf } from '../../errors/index.ts';
 import { isSandboxId, PLATFORM_TEAM_ID } from '../../ids.ts';
 import type { SandboxInput } from '../sandbox/context.ts';
 import type { SandboxDrivers } from '../sandbox/drivers.ts';
 import type { SandboxTransition } from '../sandbox/protocol.ts';
 import { type ExecOutput, Sandbox } from '../sandbox/sandbox.ts';
+import type { Inspector } from '../system/inspect.ts';
 import { fileJournal } from '../system/journal.ts';
 import type { ActorPorts, EventSink } from '../system/ports.ts';
+import { EndedSandboxes } from './ended.ts';
+import { journalOf } from './reconcile.ts';
 
 export interface SandboxesOptions {
   /** Folder that holds one folder for each sandbox. */
@@ -17,13 +21,31 @@ export interface SandboxesOptions {
   mailboxSize: number;
   sink: EventSink<SandboxTransition>;
   output: ExecOutput;
+  /** Takes what happens to sandboxes that callers may speak to. */
+  inspector?: Inspector;
   /** A sandbox that callers may speak to has come, or gone. Internal ones are not reported. */
   appeared(sandbox: Sandbox): void;
   vanished(sandbox: Sandbox): void;
-  /** A sandbox has come to rest: what the host uses may be another now. */
-  settled(): void;
+  /** A sandbox has come to rest, or has ended: what the host uses may be another now. */
+  settled(sandbox: Sandbox): void;
 }
 
+/** What an earlier agent left, in numbers of sandboxes, and of events that the stream had not acknowledged. */
+export interface Adopted {
+  /** At rest, and gone on with as they were. */
+  adopted: number;
+  /** In the midst of an operation, which goes on. */
+  resumedSteps: number;
+  /** In the midst of an undo, which goes on. */
+  undone: number;
+  stranded: number;
+  /** Left as they are. */
+  unreadable: number;
+  republished: number;
+}
+
+/** How long what could not be destroyed or removed is left alone before the next try, in milliseconds. */
+const TRY_AGAIN_MS = 5_000;
 /** How often in a minute an actor whose code fails is started again. */
 const RESTARTS_PER_MINUTE = 5;
 /** How long an operation under way may take when the host lets go of its sandboxes, in milliseconds. */
@@ -34,12 +56,16 @@ export class Sandboxes {
   readonly #options: SandboxesOptions;
   readonly #active = new Map<string, Promise<Sandbox>>();
   readonly #ready = new Map<string, Sandbox>();
+  /** Ids of which nothing may be begun yet: what is left of an earlier one is being removed. */
+  readonly #clearing = new Map<string, Promise<void>>();
+  readonly #ended: EndedSandboxes;
   readonly #faults = new Map<string, number[]>();
   readonly #work = new Set<Promise<unknown>>();
   readonly #stopping = new AbortController();
 
   constructor(options: SandboxesOptions) {
     this.#options = options;
+    this.#ended = new EndedSandboxes(options.ports.clock);
   }
 
   /** All sandboxes that are kept here, internal ones too. */
@@ -49,6 +75,31 @@ export class Sandboxes {
 
   get(id: string): Promise<Sandbox> | undefined {
     return this.#active.get(id);
+  }
+
+  /** @throws what became of a sandbox of this id that ended a while ago */
+  checkNew(id: string): void {
+    this.#ended.check(id);
+  }
+
+  /** Who keeps the sandbox: its actor; somebody who begins, ends or clears it right now; nobody. */
+  keeperOf(id: string): Sandbox | 'under way' | undefined {
+    return this.#ready.get(id) ?? (this.#active.has(id) || this.#clearing.has(id) ? 'under way' : undefined);
+  }
+
+  /**
+   * Runs `work` while there is no sandbox of this id and none can be begun: one that is asked for waits until the work has ended.
+   * Undefined, and nothing is run, when there is one, or somebody does the same.
+   */
+  whileAbsent<T>(id: string, work: () => Promise<T>): Promise<T> | undefined {
+    if (this.keeperOf(id) !== undefined) return undefined;
+    const done = work().finally(() => this.#clearing.delete(id));
+    const settled = done.then(
+      () => {},
+      () => {},
+    );
+    this.#clearing.set(id, settled);
+    return done;
   }
 
   /** Ids of sandboxes whose ledger in the folder names a network slot: those slots must be kept. */
@@ -67,16 +118,26 @@ export class Sandboxes {
     return holders;
   }
 
-  /** Begins a new sandbox; it is on its way when this returns. Nothing is left when that fails. */
+  /**
+   * Begins a new sandbox; it is on its way when this returns. Nothing is left when that fails.
+   *
+   * @throws `INTERNAL` when its folder is there with a journal that cannot be read; the folder is left as it is
+   */
   create(input: SandboxInput): Promise<Sandbox> {
+    const { root, journal } = this.#options.drivers.pathsOf(input.id);
     const started = (async () => {
-      const { root } = this.#options.drivers.pathsOf(input.id);
+      await this.#clearing.get(input.id);
+      const before = await journalOf(journal);
       try {
+        if (before === 'unreadable')
+          throw new DormouseError('INTERNAL', `The journal of ${input.id} is there and cannot be read.`);
         await makeFolder(root);
         return await this.#start(input.id, input);
       } catch (error) {
+        // What was there before belongs to a sandbox.
+        if (before === 'none') await rm(root, { recursive: true, force: true }).catch(() => {});
+        // Last: whoever asks after this begins anew, in a folder that nobody removes.
         this.#active.delete(input.id);
-        await rm(root, { recursive: true, force: true }).catch(() => {});
         throw error;
       }
     })();
@@ -84,17 +145,17 @@ export class Sandboxes {
     return started;
   }
 
-  /**
-   * Takes over what an earlier agent left: every sandbox goes on in the state of its journal. Says what was found, in
-   * numbers of sandboxes.
-   */
-  async adopt(): Promise<Record<'adopted' | 'resumedSteps' | 'undone' | 'stranded' | 'unreadable', number>> {
-    const report = { adopted: 0, resumedSteps: 0, undone: 0, stranded: 0, unreadable: 0 };
+  /** Takes over what an earlier agent left: every sandbox goes on in the state of its journal. Says what was found. */
+  async adopt(): Promise<Adopted> {
+    const report = { adopted: 0, resumedSteps: 0, undone: 0, stranded: 0, unreadable: 0, republished: 0 };
     for (const id of await this.#onDisk()) {
       try {
+        const { journal } = this.#options.drivers.pathsOf(id);
+        const waiting = (await fileJournal(journal).load())?.outbox.length ?? 0;
         const started = this.#start(id, undefined);
         this.#active.set(id, started);
         const sandbox = await started;
+        if (sandbox.context.teamId !== PLATFORM_TEAM_ID) report.republished += waiting;
         const { state } = sandbox.actor;
         if (state === 'stranded') report.stranded += 1;
         else if (state === 'undoing' || state.endsWith('rollingBack') || state === 'destroying')
@@ -115,10 +176,11 @@ export class Sandboxes {
 
   /** Lets go of all sandboxes; they stay as they are. Operations under way may end first. */
   async stop(): Promise<void> {
-    const soon = AbortSignal.timeout(LET_GO_MS);
-    await Promise.allSettled(
-      this.all().map((sandbox) =>
-        sandbox.actor.until(() => sandbox.actor.hasTag('rest') || sandbox.actor.isDone, soon),
+    await within(this.#options.ports.clock, LET_GO_MS, (soon) =>
+      Promise.allSettled(
+        this.all().map((sandbox) =>
+          sandbox.actor.until(() => sandbox.actor.hasTag('rest') || sandbox.actor.isDone, soon),
+        ),
       ),
     );
     this.#stopping.abort(new Error('the host stops'));
@@ -126,8 +188,27 @@ export class Sandboxes {
     await Promise.allSettled([...this.#work]);
   }
 
+  /**
+   * Destroys a sandbox that only the host has a use for, whatever becomes of it. What it is in the middle of comes to its end
+   * first, because no state takes a command in the middle of a step. Resolves when it has ended; rejects when the host stops.
+   */
+  async discard(sandbox: Sandbox): Promise<void> {
+    const { clock, log } = this.#options.ports;
+    const { actor } = sandbox;
+    for (;;) {
+      await actor.until(() => actor.hasTag('rest') || actor.isDone, this.#stopping.signal);
+      if (actor.isDone) return;
+      try {
+        await sandbox.command('destroy', {}, neverMind(this.#options.ports));
+      } catch (error) {
+        log.warn({ sandbox: sandbox.id, err: messageOf(error) }, 'it cannot be destroyed yet; trying again');
+        await clock.sleep(TRY_AGAIN_MS, this.#stopping.signal);
+      }
+    }
+  }
+
   async #start(id: string, input: SandboxInput | undefined): Promise<Sandbox> {
-    const { drivers, ports, mailboxSize, sink, output } = this.#options;
+    const { drivers, ports, mailboxSize, sink, output, inspector } = this.#options;
     // A warm machine in the making belongs to the platform; it is nobody's sandbox, and nobody is told of it.
     let internal = input?.teamId === PLATFORM_TEAM_ID;
     if (!input)
@@ -139,10 +220,10 @@ export class Sandboxes {
       ports,
       mailboxSize,
       output,
-      ...(!internal && { sink }),
+      ...(!internal && { sink, ...(inspector && { inspector }) }),
       transitioned: (which) => {
         if (which.actor.isDone) this.#background(this.#remove(which, internal));
-        if (which.actor.isDone || which.actor.hasTag('rest')) this.#options.settled();
+        if (which.actor.isDone || which.actor.hasTag('rest')) this.#options.settled(which);
       },
       faulted: (which, error) => this.#background(this.#restart(which, error)),
     });
@@ -150,7 +231,7 @@ export class Sandboxes {
     if (!internal) this.#options.appeared(sandbox);
     // The machine may have ended before anybody could be told, or in an earlier life.
     if (sandbox.actor.isDone) this.#background(this.#remove(sandbox, internal));
-    else if (internal && !input) this.#background(sandbox.command('destroy', {}, neverMind(ports)));
+    else if (internal && !input) this.#background(this.discard(sandbox));
     return sandbox;
   }
 
@@ -160,10 +241,31 @@ export class Sandboxes {
     await sandbox.actor.published(this.#stopping.signal);
     if (this.#ready.get(sandbox.id) !== sandbox) return;
     this.#ready.delete(sandbox.id);
-    this.#active.delete(sandbox.id);
-    await sandbox.actor.stop();
-    await rm(this.#options.drivers.pathsOf(sandbox.id).root, { recursive: true, force: true });
-    if (!internal) this.#options.vanished(sandbox);
+    const { state, context } = sandbox.actor;
+    this.#ended.add(sandbox.id, state === 'failed' ? context.lastError : null);
+    try {
+      await sandbox.actor.stop();
+      await this.#removeFolder(sandbox.id);
+    } finally {
+      // Not earlier: one of the same id that is asked for meanwhile would be made in a folder that is about to go.
+      this.#active.delete(sandbox.id);
+      // Also when the folder stays, which the janitor removes: nobody must be answered by an actor that has ended.
+      if (!internal) this.#options.vanished(sandbox);
+    }
+  }
+
+  /** Removes the folder of a sandbox that has ended, however long that takes. Rejects when the host stops: the next one does it then. */
+  async #removeFolder(id: string): Promise<void> {
+    const { clock, log } = this.#options.ports;
+    const { root } = this.#options.drivers.pathsOf(id);
+    for (;;) {
+      try {
+        return await rm(root, { recursive: true, force: true });
+      } catch (error) {
+        log.warn({ sandbox: id, err: messageOf(error) }, 'its folder cannot be removed yet; trying again');
+        await clock.sleep(TRY_AGAIN_MS, this.#stopping.signal);
+      }
+    }
   }
 
   /** An actor whose code failed begins again from its journal; the others never notice. */

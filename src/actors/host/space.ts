@@ -9,6 +9,8 @@ export interface SpaceMarks {
   lowMb: number;
   /** Below it what runs is paused, before the file system is full. */
   criticalMb: number;
+  /** How often the space is measured, in milliseconds; the host's own choice when absent. */
+  everyMs?: number;
 }
 
 /** Measures the free space, in MiB. */

@@ -1,181 +1,332 @@
-import { access, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { access, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
+import type { Clock } from '../../clock.ts';
 import type { DiskDriver } from '../../drivers/disk/types.ts';
-import { makeFolder, renameDurably, writeFileDurably } from '../../durable-file.ts';
+import { makeFolder, renameDurably, syncFolder } from '../../durable-file.ts';
 import { DormouseError } from '../../errors/index.ts';
-import type { SandboxContext, SandboxSource } from '../sandbox/context.ts';
-import { readMeta } from '../sandbox/snapshot-meta.ts';
-import type { TemplateInfo } from './protocol.ts';
+import { newTemplateId, PLATFORM_TEAM_ID } from '../../ids.ts';
+import { Borrowers } from './borrowers.ts';
+import type { ImageUsers } from './image-users.ts';
+import {
+  detailsOf,
+  IMAGE_FILE,
+  infoOf,
+  leastDiskMb,
+  readSaved,
+  readTemplate,
+  type Shape,
+  shapeKey,
+  sizeMbOf,
+  type Template,
+  templateOf,
+} from './template.ts';
+import { plainTemplateFile, type TemplateFile, templateFileOf, writeTemplateFile } from './template-file.ts';
+import type { TemplateDetails, TemplateInfo } from './template-protocol.ts';
 
-/** What a host keeps of a template: the image, and saved machines of it, one for each shape. */
-export interface Template {
-  name: string;
-  imagePath: string;
-  /** Size of the image file, which no disk can be smaller than, in MiB. Measured, since images are expanded. */
-  sizeMb: number;
+export interface TemplatesOptions {
+  /** Folder of the templates. */
+  root: string;
+  hostId: string;
+  /** Kind of the disks that are made: a saved machine of another kind would give its kind to its clones. */
+  diskKind: DiskDriver['kind'];
+  clock: Pick<Clock, 'nowMs'>;
+  usersOf: ImageUsers;
 }
 
-/** Numbers of vCPUs and MiB that a saved machine has; it can only be cloned to the same. */
-export interface Shape {
-  vcpus: number;
-  memoryMb: number;
-}
+/** Folders of templates that were built here; that of the platform's own has its name. */
+const TEMPLATE_FOLDER = /^t-[a-z2-7]{20}$/;
 
-const IMAGE_FILE = 'rootfs.ext4';
-const TEMPLATE_FILE = 'template.json';
-const BYTES_PER_MB = 2 ** 20;
-const exists = (file: string): Promise<boolean> =>
-  access(file).then(
-    () => true,
-    () => false,
-  );
-
-/** The templates of a host, in one folder: `<name>/{rootfs.ext4, template.json, warm/<vcpus>x<memory>/}`. */
+/**
+ * The templates of a host, each in a folder of its own: `<id>/{rootfs.ext4 or snapshot/, template.json, warm/<vcpus>x<memory>/}`. Images
+ * are never moved or changed in place: disks may stand on them.
+ */
 export class Templates {
-  readonly #root: string;
+  readonly #options: TemplatesOptions;
   readonly #warmFolder: string;
-  readonly #known = new Map<string, Template & { warm: Map<string, number> }>();
+  /** By id. Of several of one name the newest is the one. */
+  readonly #known = new Map<string, Template>();
+  /** Ids of those whose name a newer one has. They go when nobody needs them. */
+  readonly #replaced = new Set<string>();
+  /** Ids of those that are being made, with whose they will be. */
+  readonly #making = new Map<string, { teamId: string; name: string }>();
+  /** Who makes something from a template right now, by its id. */
+  readonly #borrowers = new Borrowers();
 
-  /**
-   * @param root folder of the templates
-   * @param diskKind kind of the disks that are made: a saved machine of another kind would give its kind to its clones
-   */
-  constructor(root: string, diskKind: DiskDriver['kind'] = 'reflink') {
-    this.#root = root;
-    this.#warmFolder = diskKind === 'reflink' ? 'warm' : `warm-${diskKind}`;
+  constructor(options: TemplatesOptions) {
+    this.#options = options;
+    this.#warmFolder = options.diskKind === 'reflink' ? 'warm' : `warm-${options.diskKind}`;
   }
 
-  /** Reads what is there. Folders that are not complete are left alone and not offered. */
+  /** Reads what is there. Folders that are not whole are left alone and not offered. */
   async load(): Promise<void> {
-    await makeFolder(this.#root);
-    for (const name of await readdir(this.#root)) {
-      const imagePath = path.join(this.#root, name, IMAGE_FILE);
-      if (!(await isComplete(path.join(this.#root, name, TEMPLATE_FILE)))) continue;
-      const sizeMb = await measureMb(imagePath).catch(() => undefined);
-      if (sizeMb === undefined) continue;
-      const warm = new Map<string, number>();
-      for (const key of await readdir(this.#warmRoot(name)).catch(() => [])) {
-        const meta = await readMeta(path.join(this.#warmRoot(name), key)).catch(() => undefined);
-        if (meta) warm.set(key, meta.disk_size_mb);
-      }
-      this.#known.set(name, { name, imagePath, sizeMb, warm });
+    const { root } = this.#options;
+    await makeFolder(root);
+    for (const name of await readdir(root)) {
+      const template = await readTemplate(path.join(root, name), this.#warmFolder);
+      if (template) this.#add(template);
     }
+    await this.#retire();
   }
 
   /**
-   * Makes sure that the template is there; `build` writes its image when it is not.
+   * Makes sure that the platform has the template; `build` writes its image when it has not.
    *
-   * @param sizeMb size that the image is built with, in MiB, for the template's description
+   * @returns the platform's template of that name
    */
-  async ensure(name: string, sizeMb: number, build: (imagePath: string) => Promise<void>): Promise<Template> {
-    const known = this.#known.get(name);
+  async ensure(name: string, build: (imagePath: string) => Promise<void>): Promise<Template> {
+    const known = this.#newest(PLATFORM_TEAM_ID, name);
     if (known) return known;
-    const folder = path.join(this.#root, name);
-    const imagePath = path.join(folder, IMAGE_FILE);
-    await makeFolder(folder);
-    if (!(await exists(imagePath))) await build(imagePath);
-    await writeFileDurably(
-      path.join(folder, TEMPLATE_FILE),
-      JSON.stringify({ v: 1, name, size_mb: sizeMb }),
-      0o600,
-    );
-    const template = {
-      name,
-      imagePath,
-      sizeMb: await measureMb(imagePath),
-      warm: new Map<string, number>(),
-    };
-    this.#known.set(name, template);
-    return template;
+    const dir = path.join(this.#options.root, name);
+    const imagePath = path.join(dir, IMAGE_FILE);
+    await makeFolder(dir);
+    if ((await sizeMbOf(imagePath).catch(() => undefined)) === undefined) await build(imagePath);
+    const file = plainTemplateFile(name, name, this.#options.clock.nowMs());
+    await writeTemplateFile(dir, file);
+    return this.#add(await templateOf(dir, file, this.#warmFolder));
   }
 
-  /** The images, for what changes them before the host starts. `refresh` has to follow. */
-  images(): Array<Pick<Template, 'name' | 'imagePath'>> {
-    return [...this.#known.values()].map(({ name, imagePath }) => ({ name, imagePath }));
+  /** The images of base templates, for what changes them before the host starts. `refresh` has to follow. */
+  images(): Array<{ name: string; imagePath: string }> {
+    return [...this.#known.values()].flatMap(({ file, imagePath }) =>
+      imagePath !== undefined && file.kind === 'base' ? [{ name: file.name, imagePath }] : [],
+    );
   }
 
   /** Measures the images again. A template whose image is gone is no longer offered. */
   async refresh(): Promise<void> {
-    for (const template of this.#known.values()) {
-      const sizeMb = await measureMb(template.imagePath).catch(() => undefined);
-      if (sizeMb === undefined) this.#known.delete(template.name);
+    for (const [id, template] of this.#known) {
+      if (template.imagePath === undefined) continue;
+      const sizeMb = await leastDiskMb(template.file, template.imagePath).catch(() => undefined);
+      if (sizeMb === undefined) this.#known.delete(id);
       else template.sizeMb = sizeMb;
     }
   }
 
-  /** Throws `TEMPLATE_NOT_FOUND`, with the names that there are. */
-  get(name: string): Template {
-    const template = this.#known.get(name);
-    if (!template)
-      throw new DormouseError(
-        'TEMPLATE_NOT_FOUND',
-        `There is no template "${name}". There are: ${[...this.#known.keys()].join(', ') || 'none'}.`,
-        { data: { template: name } },
-      );
-    return template;
+  /** The team's template of that name, else the platform's. */
+  find(teamId: string, name: string): Template | undefined {
+    return this.#newest(teamId, name) ?? this.#newest(PLATFORM_TEAM_ID, name);
   }
 
-  /** Where a sandbox of these sizes starts: a saved machine of its shape whose disk is not larger, else the image. */
-  sourceOf(options: SandboxContext['options']): SandboxSource {
-    const { name, imagePath } = this.get(options.template);
-    const key = shapeKey({ vcpus: options.vcpus, memoryMb: options.memory_mb });
-    const savedMb = this.#known.get(name)?.warm.get(key);
-    if (savedMb !== undefined && savedMb <= options.disk_size_mb)
-      return { kind: 'snapshot', dir: path.join(this.#warmRoot(name), key) };
-    return { kind: 'image', imagePath };
-  }
-
-  hasWarm(name: string, shape: Shape): boolean {
-    return this.#known.get(name)?.warm.has(shapeKey(shape)) ?? false;
-  }
-
-  /** How many saved machines there are of the template. */
-  warmCount(name: string): number {
-    return this.#known.get(name)?.warm.size ?? 0;
-  }
-
-  /** Keeps a snapshot directory as the template's saved machine of that shape. It is moved. */
-  async keepWarm(name: string, shape: Shape, diskSizeMb: number, snapshotDir: string): Promise<void> {
-    const key = shapeKey(shape);
-    const target = path.join(this.#warmRoot(name), key);
-    await makeFolder(this.#warmRoot(name));
-    await rm(target, { recursive: true, force: true });
-    await renameDurably(snapshotDir, target);
-    this.#known.get(name)?.warm.set(key, diskSizeMb);
-  }
-
-  /** For the host directory. */
-  async describe(): Promise<TemplateInfo[]> {
-    return await Promise.all(
-      [...this.#known.values()].map(async ({ name, imagePath, sizeMb, warm }) => ({
-        name,
-        size_mb: sizeMb,
-        allocated_bytes: (await stat(imagePath)).blocks * 512,
-        warm: [...warm].map(([key, diskMb]) => `${key}x${diskMb}`),
-      })),
+  /** What `find` finds. Throws `TEMPLATE_NOT_FOUND`, with the names that there are. */
+  get(teamId: string, name: string): Template {
+    const template = this.find(teamId, name);
+    if (template) return template;
+    const names = this.#current()
+      .filter(({ file }) => file.team_id === teamId || file.team_id === PLATFORM_TEAM_ID)
+      .map(({ file }) => file.name);
+    throw new DormouseError(
+      'TEMPLATE_NOT_FOUND',
+      `There is no template "${name}". There are: ${[...new Set(names)].join(', ') || 'none'}.`,
+      { data: { template: name } },
     );
   }
 
-  #warmRoot(name: string): string {
-    return path.join(this.#root, name, this.#warmFolder);
+  /** The template that the command made; undefined when it made none that is still here. */
+  madeBy(commandId: string): Template | undefined {
+    return this.#current().find(({ file }) => file.command_id === commandId);
+  }
+
+  /** All of a template, in the words of the protocol. */
+  async details(template: Template): Promise<TemplateDetails> {
+    return await detailsOf(template, this.#options.hostId);
+  }
+
+  /** Templates that can be used, in the words of the directory of hosts. */
+  async describe(): Promise<TemplateInfo[]> {
+    return await Promise.all(this.#current().map(infoOf));
+  }
+
+  hasWarm(template: Template, shape: Shape): boolean {
+    return template.saved !== undefined || template.warm.has(shapeKey(shape));
+  }
+
+  /** The template that a folder will be that is still being filled. Throws what reading its parts throws. */
+  async draft(dir: string, file: TemplateFile): Promise<Template> {
+    return await templateOf(dir, file, this.#warmFolder);
+  }
+
+  /** Keeps a snapshot directory as the template's booted state of that shape. It is moved. */
+  async keepWarm(template: Template, shape: Shape, snapshotDir: string): Promise<void> {
+    const warmRoot = path.join(template.dir, this.#warmFolder);
+    const target = path.join(warmRoot, shapeKey(shape));
+    await makeFolder(warmRoot);
+    await rm(target, { recursive: true, force: true });
+    await renameDurably(snapshotDir, target);
+    template.warm.set(shapeKey(shape), await readSaved(target));
+  }
+
+  /** Keeps the template from being removed while something is made from it. `who` is named to whoever wants to. */
+  async lend<T>({ file }: Template, who: string, use: () => Promise<T>): Promise<T> {
+    return await this.#borrowers.lend(file.id, who, use);
+  }
+
+  /**
+   * Makes a template: `work` fills its folder and says what it is; then it is described, durably, and offered. One of the same name is
+   * replaced then. Nothing is left when that fails.
+   *
+   * @throws `TEMPLATE_EXISTS` when the team has one of that name and does not want to overwrite it, or makes one right now; what
+   * `work` throws
+   */
+  async make(
+    wish: { teamId: string; name: string; overwrite: boolean },
+    work: (draft: { id: string; dir: string }) => Promise<TemplateFile>,
+  ): Promise<TemplateDetails> {
+    const { teamId, name, overwrite } = wish;
+    const twin = [...this.#making.values()].some((other) => other.teamId === teamId && other.name === name);
+    if (twin || (!overwrite && this.#newest(teamId, name)))
+      throw new DormouseError(
+        'TEMPLATE_EXISTS',
+        twin
+          ? `A template "${name}" is being made right now.`
+          : `There is a template "${name}" already. Choose another name, or say that it is to be overwritten.`,
+        { data: { template: name } },
+      );
+    const id = newTemplateId();
+    const dir = path.join(this.#options.root, id);
+    this.#making.set(id, { teamId, name });
+    try {
+      await makeFolder(dir);
+      const file = this.#later(await work({ id, dir }));
+      const template = await templateOf(dir, file, this.#warmFolder);
+      await writeTemplateFile(dir, file);
+      await syncFolder(this.#options.root);
+      this.#add(template);
+      const details = await this.details(template);
+      await this.#retire();
+      return details;
+    } catch (error) {
+      if (!this.#known.has(id)) await this.removeStray({ id, dir }).catch(() => {});
+      throw error;
+    } finally {
+      this.#making.delete(id);
+    }
+  }
+
+  /**
+   * Removes the team's own template.
+   *
+   * @returns what it was
+   * @throws `TEMPLATE_NOT_FOUND`, `FORBIDDEN` for the platform's; `TEMPLATE_IN_USE`, with the users, while disks stand on its image or
+   * something is being made from it: a disk without its image is lost, and the caller can end its users first
+   */
+  async remove(teamId: string, name: string): Promise<TemplateDetails> {
+    const template = this.get(teamId, name);
+    if (template.file.team_id !== teamId)
+      throw new DormouseError('FORBIDDEN', `The template "${name}" belongs to the platform.`);
+    const details = await this.details(template);
+    // From here on nothing new is made from it.
+    this.#known.delete(template.file.id);
+    try {
+      const users = await this.#usersOf(template);
+      if (users.length > 0)
+        throw new DormouseError(
+          'TEMPLATE_IN_USE',
+          `The template "${name}" is in use by ${users.join(', ')}. Destroy them first.`,
+          { data: { template: name, users } },
+        );
+      await rm(templateFileOf(template.dir), { force: true });
+    } catch (error) {
+      this.#add(template);
+      throw error;
+    }
+    await erase(template.dir);
+    return details;
+  }
+
+  /** Folders of templates that nobody is making, that were never finished or were replaced, with why each is to go. */
+  async strays(): Promise<Array<{ id: string; dir: string; why: string }>> {
+    const { root } = this.#options;
+    const strays: Array<{ id: string; dir: string; why: string }> = [];
+    for (const id of await readdir(root).catch((): string[] => [])) {
+      const dir = path.join(root, id);
+      if (this.#replaced.has(id)) strays.push({ id, dir, why: 'A newer template has its name.' });
+      else if (
+        TEMPLATE_FOLDER.test(id) &&
+        !this.#known.has(id) &&
+        !this.#making.has(id) &&
+        !(await isDescribed(dir))
+      )
+        strays.push({ id, dir, why: 'It is a template that was never finished.' });
+    }
+    return strays;
+  }
+
+  /** Whether something is made from the stray right now, or a disk stands on its image. */
+  async isNeeded({ id, dir }: { id: string; dir: string }): Promise<boolean> {
+    if (this.#borrowers.of(id).length > 0) return true;
+    return (await this.#options.usersOf(path.join(dir, IMAGE_FILE), { but: dir })).length > 0;
+  }
+
+  /** Removes a stray folder, unless somebody needs it: then it stays until a later look. True when it is gone. */
+  async removeStray(stray: { id: string; dir: string }): Promise<boolean> {
+    if (await this.isNeeded(stray)) return false;
+    await erase(stray.dir);
+    this.#replaced.delete(stray.id);
+    return true;
+  }
+
+  /** Takes a template in; of those with its name all but the newest count as replaced. */
+  #add(template: Template): Template {
+    const { id, team_id, name } = template.file;
+    this.#known.set(id, template);
+    const namesakes = [...this.#known.values()].filter(
+      ({ file }) => file.team_id === team_id && file.name === name,
+    );
+    const newest = namesakes.reduce((one, other) =>
+      other.file.created_at >= one.file.created_at ? other : one,
+    );
+    for (const { file } of namesakes) {
+      if (file.id === newest.file.id) continue;
+      this.#known.delete(file.id);
+      this.#replaced.add(file.id);
+    }
+    return template;
+  }
+
+  /**
+   * Lets go of what was replaced. Its description goes at once: it must not come back when the newer one is removed. The rest goes
+   * when no disk stands on its image; what cannot go yet is a stray.
+   */
+  async #retire(): Promise<void> {
+    for (const id of this.#replaced) {
+      const dir = path.join(this.#options.root, id);
+      await rm(templateFileOf(dir), { force: true });
+      await this.removeStray({ id, dir }).catch(() => {});
+    }
+  }
+
+  /** The clock may have gone back since the one that this replaces was made; the newest is the one that counts. */
+  #later(file: TemplateFile): TemplateFile {
+    const before = Date.parse(this.#newest(file.team_id, file.name)?.file.created_at ?? '');
+    if (!(before >= Date.parse(file.created_at))) return file;
+    return { ...file, created_at: new Date(before + 1).toISOString() };
+  }
+
+  #current(): Template[] {
+    return [...this.#known.values()];
+  }
+
+  #newest(teamId: string, name: string): Template | undefined {
+    return this.#current().find(({ file }) => file.team_id === teamId && file.name === name);
+  }
+
+  async #usersOf({ file, dir, imagePath }: Template): Promise<string[]> {
+    const borrowers = this.#borrowers.of(file.id);
+    const disks = imagePath === undefined ? [] : await this.#options.usersOf(imagePath, { but: dir });
+    return [...new Set([...borrowers, ...disks])];
   }
 }
 
-/** Whether the description of a template is there and whole. It is written last. */
-async function isComplete(descriptionFile: string): Promise<boolean> {
-  try {
-    const { size_mb: sizeMb } = JSON.parse(await readFile(descriptionFile, 'utf8'));
-    return Number.isInteger(sizeMb);
-  } catch {
-    return false;
-  }
+/** Whether the folder says what it is. That which cannot be read, such as the word of a newer version, is somebody's all the same. */
+async function isDescribed(dir: string): Promise<boolean> {
+  return await access(templateFileOf(dir)).then(
+    () => true,
+    () => false,
+  );
 }
 
-/** Size of the image file in MiB, rounded up. Throws the error of the file system. */
-async function measureMb(imagePath: string): Promise<number> {
-  return Math.ceil((await stat(imagePath)).size / BYTES_PER_MB);
-}
-
-function shapeKey({ vcpus, memoryMb }: Shape): string {
-  return `${vcpus}x${memoryMb}`;
+/** Removes a template's folder: what it says of itself goes first, so that a part of it is no template. */
+async function erase(dir: string): Promise<void> {
+  await rm(templateFileOf(dir), { force: true });
+  await rm(dir, { recursive: true, force: true });
 }

@@ -1,11 +1,15 @@
 import { realpath } from 'node:fs/promises';
 import path from 'node:path';
+import { within } from '../../clock.ts';
 import type { Exclusive } from '../../drivers/disk/types.ts';
 import { DormouseError } from '../../errors/index.ts';
 import { Actor } from '../system/actor.ts';
 import type { CommandContext, ReplyOf } from '../system/command.ts';
+import type { Inspector } from '../system/inspect.ts';
+import type { Inspection } from '../system/inspection.ts';
 import { volatileJournal } from '../system/journal.ts';
 import type { ActorPorts } from '../system/ports.ts';
+import { REGISTRY_MACHINE_COMMANDS, registryInspection } from './inspect.ts';
 import { loopRegistryMachine, type RegistryContext } from './machine.ts';
 import type { LoopEntry, loopRegistryCommands } from './protocol.ts';
 import { entryOf, type LoopLeak } from './registry.ts';
@@ -21,6 +25,8 @@ export interface LoopRegistryOptions {
   /** Which devices stand on loop devices; the kernel is asked when absent. */
   users?: AskUsers;
   mailboxSize: number;
+  /** Takes what happens to it, for those who look on. */
+  inspector?: Inspector;
   ports: ActorPorts;
 }
 
@@ -56,13 +62,19 @@ export class LoopRegistry {
         journal: volatileJournal,
         ports: { ...ports, log: ports.log.child({ host: hostId, actor: 'loop-registry' }) },
         mailboxSize,
-        commands: ['acquire', 'release', 'leaks'],
+        commands: REGISTRY_MACHINE_COMMANDS,
+        inspected: (occurrence) =>
+          options.inspector?.happened({ kind: 'loop-registry', hostId }, () =>
+            registryInspection(occurrence, hostId),
+          ),
         whenBusy: 'wait',
         view: (record) => record.context.reply,
       },
       undefined,
     );
-    await actor.until(() => actor.state === 'ready' || actor.isDone, AbortSignal.timeout(START_LIMIT_MS));
+    await within(ports.clock, START_LIMIT_MS, (signal) =>
+      actor.until(() => actor.state === 'ready' || actor.isDone, signal),
+    );
     if (actor.context.error && actor.isDone) {
       await actor.stop();
       throw DormouseError.fromRecord(actor.context.error);
@@ -72,6 +84,11 @@ export class LoopRegistry {
 
   get id(): string {
     return this.#actor.id;
+  }
+
+  /** What it is in the middle of now, and what led there. */
+  inspection(): Inspection {
+    return registryInspection(this.#actor.present(), this.id);
   }
 
   /**

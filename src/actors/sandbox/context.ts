@@ -11,6 +11,13 @@ export type LedgerKind = (typeof LEDGER_KINDS)[number];
 /** What a sandbox starts from: an image (cold boot), or a saved machine that is cloned. */
 export type SandboxSource = { kind: 'image'; imagePath: string } | { kind: 'snapshot'; dir: string };
 
+/** What a program gets when its exec says nothing else; `env` is added to, name by name. */
+export interface ExecDefaults {
+  user?: string;
+  cwd?: string;
+  env?: Record<string, string>;
+}
+
 /** Guest kernel and initramfs that the machine was booted with; a saved machine is loaded with the same ones. */
 export interface KernelFiles {
   kernelPath: string;
@@ -22,6 +29,14 @@ export interface KernelFiles {
  * disk stayed busy, so the pause is finished; the others are undone further.
  */
 export type Heading = 'pausing' | 'rollingBack' | 'undoing' | 'crashing' | 'destroying';
+
+/** A copy that is to be taken of a sandbox. */
+export interface Capture {
+  /** Folder that the copy is made in, an absolute path on the file system of the store. It is made anew. */
+  dir: string;
+  /** With the memory it can be loaded as a snapshot can; without, it is a disk. */
+  memory: boolean;
+}
 
 /** The context of the machine. Plain data: it is the journal. `secret` never leaves the host. */
 export interface SandboxContext extends BaseContext {
@@ -47,6 +62,10 @@ export interface SandboxContext extends BaseContext {
   failure: ErrorRecord | null;
   /** Why the last operation failed. */
   lastError: ErrorRecord | null;
+  /** The copy that is being taken of the sandbox. Absent in old journals. */
+  capture?: Capture | null;
+  /** What the template says of programs that are run here. Absent in old journals. */
+  defaults?: ExecDefaults;
   heading: Heading | null;
   /** How often the undo of a stranded sandbox was tried. */
   tries: number;
@@ -66,6 +85,7 @@ export type SandboxInput = Pick<
   | 'machineId'
   | 'secret'
   | 'command'
+  | 'defaults'
 >;
 
 /** The first context of a sandbox that is about to be made. */
@@ -79,6 +99,7 @@ export function firstContext(input: SandboxInput): SandboxContext {
     expiresAtMs: null,
     failure: null,
     lastError: null,
+    capture: null,
     heading: null,
     tries: 0,
   };

@@ -1,14 +1,22 @@
 import { createHash } from 'node:crypto';
 import type { GuestExecRequest, GuestExecResult } from '../../drivers/guest/types.ts';
 import { DormouseError } from '../../errors/index.ts';
+import type { ExecDefaults } from './context.ts';
 import { type ExecReply, type ExecRequest, MAX_OUTPUT_BYTES, MAX_STDIN_BYTES } from './protocol.ts';
 
 /** Between the words of the protocol and those of the guest kit. */
 
 const DEFAULT_TIMEOUT_S = 60;
 
-/** @throws `INVALID_REQUEST` unless exactly one of `cmd` and `argv` is there and `stdin` is what its encoding says */
-export function guestRequestOf(body: ExecRequest, commandId: string): GuestExecRequest {
+/**
+ * @param defaults what holds where the request says nothing; of the environment, name by name
+ * @throws `INVALID_REQUEST` unless exactly one of `cmd` and `argv` is there and `stdin` is what its encoding says
+ */
+export function guestRequestOf(
+  body: ExecRequest,
+  commandId: string,
+  defaults: ExecDefaults = {},
+): GuestExecRequest {
   if ((body.cmd === undefined) === (body.argv === undefined)) {
     throw new DormouseError(
       'INVALID_REQUEST',
@@ -26,9 +34,9 @@ export function guestRequestOf(body: ExecRequest, commandId: string): GuestExecR
     // The command's id names the program in the guest: the same command attaches to it again.
     execId: createHash('sha256').update(commandId).digest('hex').slice(0, 32),
     argv,
-    cwd: body.cwd,
-    env: body.env,
-    user: body.user,
+    cwd: body.cwd ?? defaults.cwd,
+    env: defaults.env ? { ...defaults.env, ...body.env } : body.env,
+    user: body.user ?? defaults.user,
     stdin,
     timeoutMs: Math.ceil((body.timeout_s ?? DEFAULT_TIMEOUT_S) * 1000),
     outputLimitBytes: MAX_OUTPUT_BYTES,

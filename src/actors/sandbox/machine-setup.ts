@@ -1,6 +1,7 @@
 import { assign, fromPromise, setup } from 'xstate';
 import type { ErrorRecord } from '../../errors/index.ts';
-import type { Heading, SandboxContext, SandboxInput } from './context.ts';
+import type { Capture, Heading, SandboxContext, SandboxInput } from './context.ts';
+import type { ResizeRequest } from './protocol.ts';
 import type { SandboxStepName } from './steps/names.ts';
 
 /** The words of the sandbox machine: its events, guards, delays and actions. `machine.ts` has the states. */
@@ -17,6 +18,9 @@ export type SandboxEvent =
   | CommandEvent<'resume'>
   | CommandEvent<'restart'>
   | CommandEvent<'destroy'>
+  /** A copy is to be taken into `dir`, an absolute path. Served by the host: callers say `snapshot` and `fork`. */
+  | (CommandEvent<'capture'> & { body: Capture })
+  | (CommandEvent<'resize'> & { body: ResizeRequest })
   | (CommandEvent<'ping'> & { body: { timeout_s?: number } })
   /** A program is run in the guest: the time until `on_timeout` begins anew. */
   | { type: 'exec'; atMs: number }
@@ -58,11 +62,13 @@ const input = ({ context }: { context: SandboxContext }): SandboxContext => cont
  * What a state invokes: a step, which gets the whole context. Two states that invoke the same one do so under ids of
  * their own.
  */
-export function step(name: SandboxStepName): { id: string; src: SandboxStepName; input: typeof input };
-export function step(
+export function step<Name extends SandboxStepName>(
+  name: Name,
+): { id: string; src: Name; input: typeof input };
+export function step<Name extends SandboxStepName>(
   id: string,
-  name: SandboxStepName,
-): { id: string; src: SandboxStepName; input: typeof input };
+  name: Name,
+): { id: string; src: Name; input: typeof input };
 export function step(id: string, name = id as SandboxStepName) {
   return { id, src: name, input };
 }
@@ -75,6 +81,24 @@ export const answer = {
     error: context.failure,
   }),
 } as const;
+
+/** Answers a resize to less than there is: a file system that is in use cannot be cut off. */
+export const refuseToShrink = {
+  type: 'answer',
+  params: ({ context, event }: { context: SandboxContext; event: SandboxEvent }) => {
+    const { command, body } = event as SandboxEvent & { type: 'resize' };
+    const [wanted, minimum] = [body.disk_size_mb, context.options.disk_size_mb];
+    return { commandId: command.id, error: tooSmall(wanted, minimum) };
+  },
+} as const;
+
+function tooSmall(wantedMb: number, minimumMb: number): ErrorRecord {
+  return {
+    code: 'INVALID_SIZE',
+    detail: `The disk has ${minimumMb} MiB and cannot become smaller; ${wantedMb} MiB were asked for. Ask for more.`,
+    data: { disk_size_mb: wantedMb, minimum_mb: minimumMb },
+  };
+}
 
 /** Arms the timer of `on_timeout`, for a time far away when there is none. */
 export const armExpiry = {
@@ -98,12 +122,21 @@ export const sandboxSetup = setup({
   },
   guards: {
     limited: ({ context }) => context.options.timeout_s > 0,
+    withMemory: ({ context }) => context.capture?.memory === true,
+    /** Asked without a body, too: whether a resize is taken at all. */
+    shrinks: ({ context, event }) =>
+      ((event as { body?: ResizeRequest }).body?.disk_size_mb ?? Number.POSITIVE_INFINITY) <
+      context.options.disk_size_mb,
     pauseOnTimeout: ({ context }) => context.options.on_timeout === 'pause',
     /** The saved state is gone or unreadable, or its disk is: there is nothing to go on from. */
     nothingToLoad: ({ event }) =>
       ['VMM_GONE', 'SNAPSHOT_INVALID', 'DISK_LOST'].includes(
         (event as unknown as { error?: ErrorRecord }).error?.code ?? '',
       ),
+    /** Another try is in vain. */
+    vmmGone: ({ event }) => (event as unknown as { error?: ErrorRecord }).error?.code === 'VMM_GONE',
+    /** The machine lives and there is nothing that could be loaded: stopping it would lose its memory. */
+    notSaved: ({ event }) => (event as unknown as { error?: ErrorRecord }).error?.code === 'SNAPSHOT_INVALID',
     diskLost: ({ event }) => (event as unknown as { error?: ErrorRecord }).error?.code === 'DISK_LOST',
     headingPausing: ({ context }) => context.heading === 'pausing',
     headingRollingBack: ({ context }) => context.heading === 'rollingBack',
@@ -116,11 +149,16 @@ export const sandboxSetup = setup({
     /** Arms and disarms a timer with an absolute time. The runtime does it. */
     arm: (_, _params: { timer: string; atMs: number; event: string }) => {},
     disarm: (_, _params: { timer: string }) => {},
+    /** Makes the record outlive a power cut before anybody is answered. The runtime does it. */
+    durable: () => {},
     begin: assign(({ event }) =>
       'command' in event ? { command: event.command, failure: null } : { command: null, failure: null },
     ),
+    /** Keeps where the copy goes. */
+    aim: assign({ capture: ({ event }) => (event as SandboxEvent & { type: 'capture' }).body }),
     rest: assign(({ context }) => ({
       command: null,
+      capture: null,
       lastError: context.failure,
       failure: null,
       heading: null,

@@ -9,6 +9,7 @@ import {
   expiry,
   fail,
   heading,
+  refuseToShrink,
   sandboxSetup,
   step,
   take,
@@ -30,6 +31,7 @@ const toCrashed = { target: '#sandbox.crashed', actions: [fail, heading('crashin
  * - While it is paused, after that: the machine is started again from the state just written → `running`; when that
  *   fails too → `stranded`: everything is kept, and the pause is finished later.
  * - While it is resumed: the clone is thrown away → `paused`, bit for bit as it was.
+ * - While it is copied: the vCPUs go on → `running`, or it is `paused` as before; the copy is removed.
  * - The virtual machine goes away by itself → `crashed`: the disk is kept, `restart` boots it again.
  */
 export const sandboxMachine = sandboxSetup.createMachine({
@@ -64,7 +66,8 @@ export const sandboxMachine = sandboxSetup.createMachine({
         ready: {
           invoke: {
             ...step('welcomeGuest'),
-            onDone: { target: '#sandbox.running', actions: take },
+            // Who was told that there is a sandbox, and wrote to its disk, must find it after a power cut.
+            onDone: { target: '#sandbox.running', actions: [take, 'durable'] },
             onError: toUndoing,
           },
         },
@@ -97,6 +100,7 @@ export const sandboxMachine = sandboxSetup.createMachine({
       },
       on: {
         pause: { target: 'pausing', actions: 'begin' },
+        capture: { target: 'capturing', actions: ['begin', 'aim'] },
         restart: { target: 'restarting', actions: 'begin' },
         destroy: { target: 'destroying', actions: 'begin' },
         ping: {
@@ -134,6 +138,75 @@ export const sandboxMachine = sandboxSetup.createMachine({
       },
     },
 
+    // A copy of the sandbox, for a fork or a template. The vCPUs stand still from `freezing` to `thawing`: nothing slow is in between.
+    capturing: {
+      initial: 'settling',
+      states: {
+        // Best effort: what is written before the freeze need not be written in it.
+        settling: {
+          tags: ['servingSoon'],
+          invoke: { ...step('settleGuest'), onDone: 'freezing', onError: 'freezing' },
+        },
+        // As in a pause: one that timed out may have worked all the same.
+        freezing: {
+          tags: ['servingSoon'],
+          invoke: {
+            ...step('freezeForCapture', 'freezeVcpus'),
+            onDone: [{ guard: 'withMemory', target: 'saving' }, 'copying'],
+            onError: { target: 'thawing', actions: fail },
+          },
+        },
+        saving: {
+          tags: ['servingSoon'],
+          invoke: {
+            ...step('saveForCapture', 'saveVm'),
+            onDone: 'copying',
+            onError: { target: 'thawing', actions: fail },
+          },
+        },
+        copying: {
+          tags: ['servingSoon'],
+          invoke: {
+            ...step('captureLive'),
+            onDone: 'thawing',
+            onError: { target: 'thawing', actions: fail },
+          },
+        },
+        thawing: {
+          tags: ['servingSoon'],
+          invoke: {
+            ...step('thawCaptured', 'thawVcpus'),
+            onDone: { target: 'settingClock', actions: take },
+            onError: [
+              { guard: 'vmmGone', target: '#sandbox.crashed', actions: [fail, heading('crashing')] },
+              'thawingAgain',
+            ],
+          },
+        },
+        thawingAgain: {
+          tags: ['servingSoon'],
+          invoke: {
+            ...step('thawCapturedAgain', 'thawVcpus'),
+            onDone: { target: 'settingClock', actions: take },
+            onError: { target: '#sandbox.crashed', actions: [fail, heading('crashing')] },
+          },
+        },
+        // Best effort: the guest's clock has stood still as long as its vCPUs.
+        settingClock: {
+          tags: ['servingSoon'],
+          invoke: { ...step('setClock'), onDone: '#sandbox.running', onError: '#sandbox.running' },
+        },
+        // Of a paused sandbox, whose machine is not there.
+        copyingPaused: {
+          invoke: {
+            ...step('captureSnapshot'),
+            onDone: '#sandbox.paused',
+            onError: { target: '#sandbox.paused', actions: fail },
+          },
+        },
+      },
+    },
+
     pausing: {
       initial: 'draining',
       states: {
@@ -158,17 +231,29 @@ export const sandboxMachine = sandboxSetup.createMachine({
           invoke: {
             ...step('thawVcpus'),
             onDone: { target: '#sandbox.running', actions: take },
+            onError: [
+              { guard: 'vmmGone', target: '#sandbox.crashed', actions: heading('crashing') },
+              'thawingAgain',
+            ],
+          },
+        },
+        // It may have worked, and only its report was lost: doing it again finds that out.
+        thawingAgain: {
+          invoke: {
+            ...step('thawAgain', 'thawVcpus'),
+            onDone: { target: '#sandbox.running', actions: take },
             onError: { target: '#sandbox.crashed', actions: heading('crashing') },
           },
         },
         stoppingVm: {
           invoke: {
-            ...step('stopVm'),
+            ...step('retireVm'),
             onDone: { target: 'detachingDisk', actions: take },
-            onError: {
-              target: '#sandbox.stranded',
-              actions: [fail, heading('pausing')],
-            },
+            onError: [
+              // The rollback of an earlier try had let it run again, and could not say so.
+              { guard: 'notSaved', target: 'restarting', actions: fail },
+              { target: '#sandbox.stranded', actions: [fail, heading('pausing')] },
+            ],
           },
         },
         detachingDisk: {
@@ -222,6 +307,25 @@ export const sandboxMachine = sandboxSetup.createMachine({
       invoke: { ...step('flushSnapshot') },
       on: {
         resume: { target: 'resuming', actions: 'begin' },
+        capture: { target: 'capturing.copyingPaused', actions: ['begin', 'aim'] },
+        // The disk itself grows with the next clone, or restart: a snapshot is not written to.
+        resize: [
+          { guard: 'shrinks', actions: refuseToShrink },
+          {
+            actions: [
+              assign({
+                options: ({ context, event }) => ({
+                  ...context.options,
+                  disk_size_mb: event.body.disk_size_mb,
+                }),
+              }),
+              'durable',
+              { type: 'answer', params: ({ event }) => ({ commandId: event.command.id, error: null }) },
+            ],
+          },
+        ],
+        // For a memory that cannot be loaded, or is not wanted any more: the disk is what is left.
+        restart: { target: 'restarting.forgetting', actions: 'begin' },
         destroy: { target: 'destroying', actions: 'begin' },
       },
     },
@@ -290,6 +394,15 @@ export const sandboxMachine = sandboxSetup.createMachine({
     restarting: {
       initial: 'stoppingVm',
       states: {
+        // From a pause: the saved memory is given up, and the disk of the snapshot is the live one again.
+        forgetting: {
+          tags: ['durable'],
+          invoke: {
+            ...step('forgetMemory'),
+            onDone: { target: 'stoppingVm', actions: take },
+            onError: { target: '#sandbox.paused', actions: fail },
+          },
+        },
         stoppingVm: {
           invoke: {
             ...step('haltVm', 'stopVm'),

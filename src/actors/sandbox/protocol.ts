@@ -1,17 +1,19 @@
 import { type Static, Type } from 'typebox';
 import { SANDBOX_ID_PATTERN, TEAM_ID_PATTERN, TEMPLATE_NAME_PATTERN } from '../../ids.ts';
+import { Nullable } from '../../nullable.ts';
+import { TemplateDetails } from '../host/template-protocol.ts';
 import { defineCommand } from '../system/command.ts';
+import { Inspection, Moment } from '../system/inspection.ts';
 
 /** The commands of a sandbox actor, subject `dormouse.sandbox.<team>.<id>.<command>`, and the data they speak of. */
 
 const closed = { additionalProperties: false } as const;
-const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
-  Type.Union([schema, Type.Null()]);
 
 /** Top-level states of the machine, as callers see them. What is inside one is in `step`. */
 export const SANDBOX_STATES = [
   'creating',
   'running',
+  'capturing',
   'pausing',
   'paused',
   'resuming',
@@ -114,6 +116,51 @@ export type SandboxView = Static<typeof SandboxView>;
 
 const None = Type.Object({}, closed);
 
+/** Most forks that one command makes. */
+export const MAX_FORKS = 20;
+
+export const ResizeRequest = Type.Object(
+  {
+    disk_size_mb: Type.Integer({
+      minimum: 64,
+      maximum: 16_777_216,
+      description: 'New size of the root disk that the guest sees, in MiB; not smaller than now',
+    }),
+  },
+  closed,
+);
+export type ResizeRequest = Static<typeof ResizeRequest>;
+
+export const SnapshotRequest = Type.Object(
+  {
+    name: Type.String({ pattern: TEMPLATE_NAME_PATTERN, description: 'Name of the template to be' }),
+    memory: Type.Boolean({
+      default: true,
+      description:
+        'With the memory: what is made from it wakes up where the sandbox was. Without: a disk of its own, which is booted',
+    }),
+    overwrite: Type.Boolean({ default: false, description: 'Whether one of this name is replaced' }),
+  },
+  closed,
+);
+export type SnapshotRequest = Static<typeof SnapshotRequest>;
+
+/** Ids are given by the caller, so that a fork that is sent again makes nothing twice. */
+export const ForkRequest = Type.Object(
+  {
+    ids: Type.Array(Type.String({ pattern: SANDBOX_ID_PATTERN }), {
+      minItems: 1,
+      maxItems: MAX_FORKS,
+      uniqueItems: true,
+    }),
+  },
+  closed,
+);
+export type ForkRequest = Static<typeof ForkRequest>;
+
+export const ForkReply = Type.Object({ sandboxes: Type.Array(SandboxView) }, closed);
+export type ForkReply = Static<typeof ForkReply>;
+
 /** How the bytes of a field are written: text as it is, anything else as base64. */
 export const Encoding = Type.Enum(['utf8', 'base64']);
 
@@ -189,6 +236,13 @@ export const sandboxCommands = {
     reply: SandboxView,
     defaultTimeoutMs: 5_000,
   }),
+  inspect: defineCommand({
+    name: 'inspect',
+    summary: 'Says what the sandbox is in the middle of, what it holds, and what led there.',
+    request: None,
+    reply: Inspection,
+    defaultTimeoutMs: 5_000,
+  }),
   exec: defineCommand({
     name: 'exec',
     summary: 'Runs a program in the guest and returns its output.',
@@ -212,7 +266,7 @@ export const sandboxCommands = {
   }),
   restart: defineCommand({
     name: 'restart',
-    summary: 'Boots a running or crashed sandbox anew on the same disk.',
+    summary: 'Boots a running, paused or crashed sandbox anew on the same disk. What was in memory is lost.',
     request: None,
     reply: SandboxView,
     defaultTimeoutMs: 120_000,
@@ -234,6 +288,27 @@ export const sandboxCommands = {
     ),
     reply: SandboxView,
     defaultTimeoutMs: 5_000,
+  }),
+  resize: defineCommand({
+    name: 'resize',
+    summary: 'Makes the disk of a paused sandbox larger.',
+    request: ResizeRequest,
+    reply: SandboxView,
+    defaultTimeoutMs: 5_000,
+  }),
+  snapshot: defineCommand({
+    name: 'snapshot',
+    summary: 'Makes a template from a running or paused sandbox, which goes on as it was.',
+    request: SnapshotRequest,
+    reply: TemplateDetails,
+    defaultTimeoutMs: 600_000,
+  }),
+  fork: defineCommand({
+    name: 'fork',
+    summary: 'Makes copies of a running or paused sandbox on its host and answers when they run.',
+    request: ForkRequest,
+    reply: ForkReply,
+    defaultTimeoutMs: 180_000,
   }),
   destroy: defineCommand({
     name: 'destroy',
@@ -259,7 +334,7 @@ export const SandboxTransition = Type.Object(
     /** Full state values, such as `pausing.snapshotting`. */
     from: Nullable(Type.String()),
     to: Type.String(),
-    /** What caused it: a command's name, `step.done`, `step.failed`, `timeout`, `vmm.exited`, `adopted`. */
+    /** What caused it: a command's name, `step.done`, `step.failed`, `timeout`, an event's type, `power cut`, `lost`. */
     cause: Type.String(),
     command_id: Nullable(Type.String()),
     /** The step that ended with this transition, and how long it took. */
@@ -274,6 +349,8 @@ export const SandboxTransition = Type.Object(
     ),
     /** The sandbox after the transition: enough for a read model without asking anybody. */
     sandbox: SandboxView,
+    /** What it was in the middle of and held then. Absent from older versions. */
+    moment: Type.Optional(Moment),
   },
   closed,
 );

@@ -2,23 +2,31 @@ import type { Timer } from '../../clock.ts';
 import { DormouseError, hasCode } from '../../errors/index.ts';
 import { newCommandId } from '../../ids.ts';
 import { Actor } from '../system/actor.ts';
+import type { ActorOptions } from '../system/actor-options.ts';
 import type { CommandContext } from '../system/command.ts';
 import { fingerprintOf } from '../system/fingerprint.ts';
+import type { Inspector, Occurrence } from '../system/inspect.ts';
+import type { Inspection } from '../system/inspection.ts';
 import { fileJournal, type Journal } from '../system/journal.ts';
 import type { ActorPorts, EventSink } from '../system/ports.ts';
-import type { SandboxContext, SandboxInput } from './context.ts';
+import type { LedgerKind, SandboxContext, SandboxInput } from './context.ts';
 import type { SandboxDrivers } from './drivers.ts';
 import { guestRequestOf, replyOf } from './exec.ts';
 import { sandboxMachine } from './machine.ts';
+import { sandboxInspection } from './moment.ts';
 import type { ExecReply, ExecRequest, SandboxTransition, SandboxView } from './protocol.ts';
 import { guestEndpoint } from './steps/greeting.ts';
 import { sandboxSteps } from './steps/index.ts';
+import { spareIn, tidyStep } from './tidy.ts';
 import { runToken } from './token.ts';
 import { eventOf, viewOf } from './view.ts';
 
-/** The commands that are events of the machine. `get` and `exec` are answered beside it. */
-export const MACHINE_COMMANDS = ['pause', 'resume', 'restart', 'ping', 'destroy'] as const;
-export type MachineCommand = (typeof MACHINE_COMMANDS)[number];
+/** The commands of callers that are events of the machine. `get` and `exec` are answered beside it. */
+export const MACHINE_COMMANDS = ['pause', 'resume', 'restart', 'resize', 'ping', 'destroy'] as const;
+/** And the host's own, which what callers know as these begins with. */
+const CAPTURE = 'capture';
+const SHOWN_AS = { [CAPTURE]: ['snapshot', 'fork'] } as const;
+export type MachineCommand = (typeof MACHINE_COMMANDS)[number] | typeof CAPTURE;
 
 /** How many programs that have ended are remembered by their request; the guest kit keeps no more results. */
 const REMEMBERED_EXECS = 128;
@@ -31,6 +39,8 @@ export interface SandboxOptions {
   mailboxSize: number;
   /** Where transitions are published; internal sandboxes have none. */
   sink?: EventSink<SandboxTransition>;
+  /** Takes what happens, for those who look on; internal sandboxes have none. */
+  inspector?: Inspector;
   journal?: Journal;
   transitioned?(sandbox: Sandbox): void;
   faulted?(sandboxId: string, error: unknown): void;
@@ -66,11 +76,17 @@ export class Sandbox {
         journal: options.journal ?? fileJournal(options.drivers.pathsOf(id).journal),
         ports: { ...options.ports, log: options.ports.log.child({ sandbox: id }) },
         mailboxSize: options.mailboxSize,
-        commands: MACHINE_COMMANDS,
+        commands: [...MACHINE_COMMANDS, CAPTURE],
+        shownAs: SHOWN_AS,
         whenBusy: 'refuse',
         view: (record, snapshot) => viewOf(record, allowedIn(snapshot)),
-        event: (transition) => eventOf(transition, viewOf(transition.record, allowedIn(transition.snapshot))),
-        ...(options.sink && { sink: options.sink }),
+        // Without a stream nobody would ever take the events off the journal.
+        ...(options.sink && {
+          sink: options.sink,
+          event: (transition) =>
+            eventOf(transition, viewOf(transition.record, allowedIn(transition.snapshot))),
+        }),
+        ...inspectedBy(id, options.inspector),
         transitioned: () => sandbox && options.transitioned?.(sandbox),
         faulted: (error) => options.faulted?.(id, error),
       },
@@ -92,9 +108,38 @@ export class Sandbox {
     return this.#actor.view() as SandboxView;
   }
 
+  /** What it is in the middle of and holds now, and what led there. */
+  inspection(): Inspection {
+    return inspectionIn(this.#actor.present());
+  }
+
   /** Carries out a command of the machine. Throws what `Actor.ask` throws. */
   async command(name: MachineCommand, body: unknown, context: CommandContext): Promise<SandboxView> {
     return (await this.#actor.ask(name, body, context)) as SandboxView;
+  }
+
+  /** What the ledger names although the state that the sandbox rests in cannot need it. */
+  leftovers(): LedgerKind[] {
+    const { ledger } = this.#actor.record;
+    return spareIn(this.#actor.state).filter((kind) => ledger.some((entry) => entry.kind === kind));
+  }
+
+  /**
+   * Gives back what the state that the sandbox rests in cannot need: what the ledger names, and kinds that were seen on the
+   * machine. It is done in the actor's turn, so a command that comes meanwhile waits, and ledger and machine stay together.
+   *
+   * @param strays kinds that are on the machine though the ledger does not name them
+   * @returns what was given back; nothing when the sandbox does not rest
+   * @throws the first undo's error; what was given back before it is off the ledger
+   */
+  async tidy(strays: readonly LedgerKind[], signal: AbortSignal): Promise<LedgerKind[]> {
+    const kinds = (): LedgerKind[] => {
+      const leftovers = this.leftovers();
+      return spareIn(this.#actor.state).filter((kind) => leftovers.includes(kind) || strays.includes(kind));
+    };
+    const end = await this.#actor.aside(tidyStep(this.#options.drivers, kinds), signal);
+    if (end?.ok === false) throw DormouseError.fromRecord(end.error);
+    return (end?.output ?? []) as LedgerKind[];
   }
 
   /**
@@ -132,12 +177,17 @@ export class Sandbox {
   }
 
   async #exec(body: ExecRequest, context: CommandContext): Promise<ExecReply> {
-    const request = guestRequestOf(body, context.commandId);
+    const request = guestRequestOf(body, context.commandId, this.context.defaults);
     const { drivers, output } = this.#options;
     const delivered = { stdout: 0, stderr: 0 };
-    for (let attached = false; ; attached = true) {
-      await this.#serving(attached, context.signal);
+    for (let attached = false; ; ) {
+      await this.#serving(attached, context);
       const idle = await this.#active();
+      // A command that was before it in the mailbox may have led away. From here to the session, which it would cut, nothing waits.
+      if (!this.#actor.hasTag('serving')) {
+        idle();
+        continue;
+      }
       const session = drivers.sessions.open(this.id, context.signal);
       // An attempt that attaches again is given the whole output again: what was passed on already is left out.
       const seen = { stdout: 0, stderr: 0 };
@@ -153,6 +203,7 @@ export class Sandbox {
       } catch (error) {
         if (context.signal.aborted) throw context.signal.reason;
         if (!hasCode(error, 'EXEC_INTERRUPTED') || !this.#mayComeBack()) throw error;
+        attached = true;
       } finally {
         session.close();
         idle();
@@ -178,14 +229,16 @@ export class Sandbox {
   }
 
   /** Resolves when the guest takes requests. `attached`: the program runs in the guest already, so a pause is waited out. */
-  async #serving(attached: boolean, signal: AbortSignal): Promise<void> {
+  async #serving(attached: boolean, { commandId, signal }: CommandContext): Promise<void> {
     const actor = this.#actor;
     while (!actor.hasTag('serving')) {
       if (!this.#mayComeBack())
         throw attached
           ? new DormouseError('EXEC_INTERRUPTED', `The sandbox is ${actor.state}: the program is gone.`)
-          : actor.wrongState('exec');
-      if (!attached && !this.context.options.auto_resume) throw actor.wrongState('exec');
+          : actor.refused('exec', commandId);
+      // While it is copied it stands still for a moment, of which nobody is to know.
+      const isWaiting = attached || actor.hasTag('servingSoon') || this.context.options.auto_resume;
+      if (!isWaiting) throw actor.refused('exec', commandId);
       if (!attached && actor.state === 'paused') await this.#resume();
       else {
         const before = actor.state;
@@ -211,14 +264,45 @@ export class Sandbox {
 
   /** Whether the guest that is there now, or in the snapshot, will take requests again. */
   #mayComeBack(): boolean {
-    return /^(running|pausing|paused|resuming)/.test(this.#actor.state);
+    return /^(running|capturing|pausing|paused|resuming)/.test(this.#actor.state);
   }
 }
 
-function allowedIn(snapshot: {
+/** Tells the inspector what happens to a sandbox, if there is one. */
+function inspectedBy(
+  id: string,
+  inspector: Inspector | undefined,
+): Pick<ActorOptions<SandboxContext>, 'inspected'> {
+  if (!inspector) return {};
+  return {
+    inspected: (occurrence) => {
+      const { teamId } = occurrence.transition.record.context;
+      inspector.happened({ kind: 'sandbox', teamId, id }, () => inspectionIn(occurrence));
+    },
+  };
+}
+
+function inspectionIn(occurrence: Occurrence<SandboxContext>): Inspection {
+  return sandboxInspection(occurrence, allowedIn(occurrence.transition.snapshot));
+}
+
+interface Asked {
   can(event: { type: string }): boolean;
   hasTag(tag: string): boolean;
-}): string[] {
-  const commands = MACHINE_COMMANDS.filter((type) => snapshot.can({ type } as never));
-  return snapshot.hasTag('serving') ? ['exec', ...commands] : commands;
+}
+
+/** What snapshots were found to take: each is asked for its view and for its event, and asking the machine is half of its work. */
+const allowedOf = new WeakMap<Asked, string[]>();
+
+function allowedIn(snapshot: Asked): string[] {
+  const known = allowedOf.get(snapshot);
+  if (known) return known;
+  const can = (type: string): boolean => snapshot.can({ type } as never);
+  const allowed = [
+    ...(snapshot.hasTag('serving') ? ['exec'] : []),
+    ...MACHINE_COMMANDS.filter(can),
+    ...(can(CAPTURE) ? SHOWN_AS[CAPTURE] : []),
+  ];
+  allowedOf.set(snapshot, allowed);
+  return allowed;
 }

@@ -1,8 +1,10 @@
 import type { ErrorRecord } from '../../errors/index.ts';
 import { stateName } from '../system/decide.ts';
+import { shownError } from '../system/inspect.ts';
 import type { ActorRecord } from '../system/journal.ts';
 import type { Transition } from '../system/next-record.ts';
 import type { SandboxContext } from './context.ts';
+import { sandboxMoment } from './moment.ts';
 import type { SandboxState, SandboxTransition, SandboxView } from './protocol.ts';
 
 /** What callers see of a sandbox. An allow-list: secrets and paths of the host stay where they are. */
@@ -50,10 +52,9 @@ export function eventOf(transition: Transition<SandboxContext>, sandbox: Sandbox
     command_id: commandId,
     step,
     step_duration_ms: stepDurationMs,
-    error: error
-      ? { code: error.code, detail: error.detail, ...(error.causes && { causes: error.causes }) }
-      : null,
+    error: error && shownError(error),
     sandbox,
+    moment: sandboxMoment(record),
   };
 }
 

@@ -1,30 +1,15 @@
-import { createHash } from 'node:crypto';
-import type { Clock } from '../../clock.ts';
-import { DormouseError, hasCode, messageOf } from '../../errors/index.ts';
+import { hasCode, messageOf } from '../../errors/index.ts';
 import { newCommandId, newSandboxId, sandboxIdForKey } from '../../ids.ts';
-import type { Logger } from '../../log.ts';
-import type { CreateSandbox, HostInfo } from '../host/protocol.ts';
-import type { SandboxView } from '../sandbox/protocol.ts';
+import type { CreateSandbox } from '../host/protocol.ts';
+import type { ForkReply, SandboxView } from '../sandbox/protocol.ts';
 import type { CommandContext } from '../system/command.ts';
-import { stableJson } from '../system/fingerprint.ts';
-import { rankHosts } from './placement.ts';
-import type { ScheduleSandbox } from './protocol.ts';
-
-/** What the scheduler needs of directory, hosts and records. */
-export interface SchedulerPorts {
-  clock: Clock;
-  log: Logger;
-  /** Hosts that live. */
-  hosts(): Promise<HostInfo[]>;
-  /** Asks a host to make the sandbox. Throws `HOST_UNREACHABLE` when nobody answers. */
-  createOn(hostId: string, body: CreateSandbox, context: CommandContext): Promise<SandboxView>;
-  claim(record: {
-    view: SandboxView;
-    idempotencyKey: string | undefined;
-    requestHash: string;
-  }): Promise<{ created: boolean; view: SandboxView }>;
-  unclaim(sandboxId: string): Promise<void>;
-}
+import { failureOf, plannedView, requestHashOf, whenUndone } from './claims.ts';
+import { findPlaces } from './find-places.ts';
+import { fork } from './fork.ts';
+import { optionsOf } from './options.ts';
+import type { Place } from './placement.ts';
+import type { SchedulerPorts } from './ports.ts';
+import type { ScheduleFork, ScheduleSandbox } from './protocol.ts';
 
 /**
  * Chooses a host and has the sandbox made there. It keeps nothing: what it decided is in the records, so that any member
@@ -41,44 +26,46 @@ export class Scheduler {
    * Makes a sandbox and answers when it runs. With an idempotency key, the same key of a team is the same sandbox: a
    * request that comes again, also to another scheduler and after a crash, waits for it or returns it.
    *
-   * @throws `NO_HOST_AVAILABLE`, `IDEMPOTENCY_KEY_REUSED`, and what the host throws
+   * @throws `TEMPLATE_NOT_FOUND`, `INVALID_SIZE`, `NO_HOST_AVAILABLE`, `QUOTA_EXCEEDED`, `IDEMPOTENCY_KEY_REUSED`, and what the
+   * host throws
    */
   async create(request: ScheduleSandbox, context: CommandContext): Promise<SandboxView> {
-    const { team_id, options, idempotency_key } = request;
-    const sandboxId =
-      idempotency_key === undefined ? newSandboxId() : sandboxIdForKey(team_id, idempotency_key);
-    const commandId = idempotency_key === undefined ? newCommandId() : `create-${sandboxId}`;
-    const hosts = rankHosts(await this.#ports.hosts(), options);
-    if (hosts.length === 0)
-      throw new DormouseError(
-        'NO_HOST_AVAILABLE',
-        'No host is there, or none is ready. `dormouse host list` shows them.',
-      );
-    const requestHash = createHash('sha256')
-      .update(stableJson({ ...options, metadata: options.metadata ?? {} }))
-      .digest('hex');
-    const body: CreateSandbox = { sandbox_id: sandboxId, team_id, command_id: commandId, options };
-    const claim = (hostId: string) =>
+    const { team_id: teamId, options, idempotency_key: key } = request;
+    const sandboxId = key === undefined ? newSandboxId() : sandboxIdForKey(teamId, key);
+    const commandId = key === undefined ? newCommandId() : `create-${sandboxId}`;
+    // What was sent, not what becomes of it: a default may be another one when it comes again.
+    const requestHash = requestHashOf({ ...options, metadata: options.metadata ?? {} });
+    const claim = (place: Place): Promise<{ created: boolean; view: SandboxView }> =>
       this.#ports.claim({
-        view: this.#planned(sandboxId, hostId, request),
-        idempotencyKey: idempotency_key,
+        view: plannedView(sandboxId, { teamId, ...place }, this.#ports.clock.nowMs()),
+        idempotencyKey: key,
         requestHash,
       });
+    const createOn = (view: SandboxView): Promise<SandboxView> => {
+      const body: CreateSandbox = {
+        sandbox_id: sandboxId,
+        team_id: teamId,
+        command_id: commandId,
+        options: optionsOf(view),
+      };
+      return this.#ports.createOn(view.host_id, body, context);
+    };
 
     // Another host is tried only when the one before certainly did nothing.
     let refused: unknown;
-    for (const { host_id } of hosts) {
+    for (const place of await this.#places(request, sandboxId, context)) {
       // The record names the host before the host is asked: who repeats the request asks the same one.
       if (refused) await this.#ports.unclaim(sandboxId);
-      const { created, view } = await claim(host_id);
-      if (!created) return await this.#again(view, body, context);
+      const { created, view } = await claim(place);
+      if (!created) return await this.#again(view, () => claim(placeOf(view)), createOn, context);
       try {
-        return await this.#ports.createOn(host_id, body, context);
+        return await createOn(view);
       } catch (error) {
         refused = error;
+        if (key === undefined && hasCode(error, 'CANCELLED')) await this.#takeBackUnbegun(view);
         if (!mayGoElsewhere(error)) break;
         this.#ports.log.info(
-          { host: host_id, sandbox: sandboxId, err: messageOf(error) },
+          { host: place.hostId, sandbox: sandboxId, err: messageOf(error) },
           'the host cannot take the sandbox',
         );
       }
@@ -87,36 +74,60 @@ export class Scheduler {
     throw refused;
   }
 
-  /** A create that was claimed before: it is there, on its way, or its host never heard of it. */
-  async #again(view: SandboxView, body: CreateSandbox, context: CommandContext): Promise<SandboxView> {
-    if (view.state === 'failed')
-      throw new DormouseError(codeOf(view), view.last_error?.detail ?? 'The create failed.', {
-        data: { sandbox_id: view.id },
-      });
-    if (view.state !== 'creating') return view;
-    return await this.#ports.createOn(view.host_id, body, context);
+  /**
+   * Takes the claim back of a create that its caller gave up before the host had begun it. Nobody asks for it again, so its record
+   * would say `creating` until it counts as lost. A host does not begin what was cancelled, so what it does not keep now it will
+   * not make; and a claim of which it has told anything stays.
+   */
+  async #takeBackUnbegun({ id, host_id: hostId }: SandboxView): Promise<void> {
+    try {
+      if (!(await this.#ports.keeps(hostId, id))) await this.#ports.unclaim(id);
+    } catch (error) {
+      this.#ports.log.info(
+        { host: hostId, sandbox: id, err: messageOf(error) },
+        'nobody knows yet whether a create that was given up had begun',
+      );
+    }
   }
 
-  #planned(id: string, hostId: string, { team_id, options }: ScheduleSandbox): SandboxView {
-    const now = new Date(this.#ports.clock.nowMs()).toISOString();
-    return {
-      id,
-      team_id,
-      host_id: hostId,
-      state: 'creating',
-      step: null,
-      created_at: now,
-      updated_at: now,
-      expires_at: null,
-      seq: 0,
-      execution: 1,
-      last_error: null,
-      allowed: [],
-      ...options,
-      metadata: options.metadata ?? {},
-    };
+  /** Makes copies of a sandbox. See `fork`. */
+  fork(request: ScheduleFork, context: CommandContext): Promise<ForkReply> {
+    return fork(request, context, this.#ports);
+  }
+
+  /**
+   * Where it can be made. When it cannot be made anywhere, the sandbox of the key may be there all the same, made when that was
+   * different: then its own host is the place.
+   */
+  async #places(request: ScheduleSandbox, sandboxId: string, context: CommandContext): Promise<Place[]> {
+    try {
+      return await findPlaces(request, context, this.#ports);
+    } catch (error) {
+      if (request.idempotency_key === undefined) throw error;
+      const there = await this.#ports.find(request.team_id, sandboxId);
+      if (!there) throw error;
+      return [placeOf(there)];
+    }
+  }
+
+  /** A create that was claimed before: it is there, on its way, or its host never heard of it. */
+  async #again(
+    known: SandboxView,
+    claim: () => Promise<{ created: boolean; view: SandboxView }>,
+    createOn: (view: SandboxView) => Promise<SandboxView>,
+    context: CommandContext,
+  ): Promise<SandboxView> {
+    const look = async (): Promise<SandboxView> => (await claim()).view;
+    // It has failed already; why is known when its undo is over.
+    const view = (await whenUndone(known, look, context, this.#ports)) ?? known;
+    if (view.state === 'failed') throw failureOf(view);
+    // A stranded one may never have run; its host knows how the create was answered.
+    if (view.state !== 'creating' && view.state !== 'stranded') return view;
+    return await createOn(view);
   }
 }
+
+const placeOf = (view: SandboxView): Place => ({ hostId: view.host_id, options: optionsOf(view) });
 
 /** Errors after which another host may be asked: this one did nothing, and another may answer differently. */
 function mayGoElsewhere(error: unknown): boolean {
@@ -134,6 +145,7 @@ function neverBegan(error: unknown): boolean {
     'NO_HOST_AVAILABLE',
     'HOST_DRAINING',
     'TEMPLATE_NOT_FOUND',
+    'TEMPLATE_NOT_READY',
     'INVALID_SIZE',
     'DISK_FULL',
     'DATA_DIR_UNWRITABLE',
@@ -141,8 +153,4 @@ function neverBegan(error: unknown): boolean {
     'INVALID_REQUEST',
   ] as const;
   return before.some((code) => hasCode(error, code));
-}
-
-function codeOf(view: SandboxView) {
-  return DormouseError.fromRecord({ code: view.last_error?.code ?? 'STEP_FAILED', detail: '' }).code;
 }

@@ -1,4 +1,5 @@
 import type { AnyMachineSnapshot, AnyStateMachine } from 'xstate';
+import type { Occurrence } from './inspect.ts';
 import type { ActorRecord, Journal } from './journal.ts';
 import type { Transition } from './next-record.ts';
 import type { ActorPorts, EventSink } from './ports.ts';
@@ -20,6 +21,8 @@ export interface ActorOptions<Context extends BaseContext, Event = never> {
   mailboxSize: number;
   /** Names of the commands that the machine takes as events. */
   commands: readonly string[];
+  /** What callers say for a command that is not theirs. */
+  shownAs?: Readonly<Record<string, readonly string[]>>;
   /** What a command is answered with. */
   view(record: ActorRecord<Context>, snapshot: AnyMachineSnapshot): unknown;
   /** `refuse`: a command that does not fit the state is answered with 409. `wait`: it waits until the state takes it. */
@@ -29,6 +32,8 @@ export interface ActorOptions<Context extends BaseContext, Event = never> {
   sink?: EventSink<Event>;
   /** After each transition, once it is in the journal. */
   transitioned?(transition: Transition<Context>): void;
+  /** Each transition, once it is in the journal, and each refusal, for those who look on. Does not throw. */
+  inspected?(occurrence: Occurrence<Context>): void;
   /** The actor's code threw: it has stopped, and its supervisor decides. */
   faulted?(error: unknown): void;
 }

@@ -16,10 +16,20 @@ import {
   stepFailed,
 } from './decide.ts';
 import { fingerprintOf } from './fingerprint.ts';
+import type { Occurrence } from './inspect.ts';
 import type { ActorRecord } from './journal.ts';
 import { KeptRecord } from './kept-record.ts';
 import { Mailbox } from './mailbox.ts';
-import { answersOf, type Cause, emptyRecord, nextRecord, remember, type Transition } from './next-record.ts';
+import {
+  afterPowerCut,
+  answersOf,
+  type Cause,
+  emptyRecord,
+  nextRecord,
+  remember,
+  type Transition,
+  type TransitionFacts,
+} from './next-record.ts';
 import { Outbox } from './outbox.ts';
 import { runStep, type StepEnd, type StepRun } from './run-step.ts';
 import { RunningSteps } from './running-steps.ts';
@@ -31,6 +41,10 @@ import { Watchers } from './watchers.ts';
 
 /** How long an event may wait for those that follow: longer than a pause takes, shorter than a person waits. */
 const EVENTS_LINGER_MS = 100;
+
+/** Whether a decision must not be undone by a power cut: its state says so, or what it leads to. */
+const isDurable = ({ snapshot, effects }: Decision): boolean =>
+  snapshot.hasTag('durable') || effects.some((effect) => effect.kind === 'act' && effect.type === 'durable');
 
 /**
  * The runtime of one actor. The machine decides; this carries out: it journals the next state with all that has to be
@@ -47,6 +61,8 @@ export class Actor<Context extends BaseContext, Event = never> {
   readonly #kept: KeptRecord<Context>;
   readonly #watchers = new Watchers();
   #snapshot: AnyMachineSnapshot;
+  /** The last transition. */
+  #last: TransitionFacts;
   #outbox: Outbox<Event> | undefined;
   #stopped = false;
 
@@ -60,6 +76,7 @@ export class Actor<Context extends BaseContext, Event = never> {
     this.#kept = new KeptRecord(record, options.journal, options.ports);
     this.#turns = new Turns(options.mailboxSize);
     this.#snapshot = snapshot;
+    this.#last = { ...this.#rest('now'), atMs: record.enteredAtMs, from: null };
     this.#mailbox = new Mailbox(options.mailboxSize);
     this.#timers = new Timers(options.ports.clock);
     this.#callers = new Callers((commandId) => this.#abandon(commandId));
@@ -79,6 +96,7 @@ export class Actor<Context extends BaseContext, Event = never> {
     if (found) {
       const actor = new Actor(options, found, restore(options.machine, found.value, found.context));
       actor.#openOutbox();
+      if (options.journal.isFromEarlierBoot) await actor.#mailbox.postOwn(() => actor.#tellAgain());
       actor.#goOn();
       return actor;
     }
@@ -125,9 +143,17 @@ export class Actor<Context extends BaseContext, Event = never> {
     return this.#options.view(this.record, this.#snapshot);
   }
 
-  /** The commands that the state takes now. */
+  /** The commands that the state takes now, as callers know them. */
   allowed(): string[] {
-    return this.#options.commands.filter((name) => this.#snapshot.can({ type: name }));
+    const { commands, shownAs } = this.#options;
+    return commands
+      .filter((name) => this.#snapshot.can({ type: name }))
+      .flatMap((name) => shownAs?.[name] ?? [name]);
+  }
+
+  /** The actor as it is now, and the transition that led there; after a restart, that is not known. */
+  present(): Occurrence<Context> {
+    return { transition: this.#transition(this.#last), refused: null };
   }
 
   /**
@@ -174,6 +200,26 @@ export class Actor<Context extends BaseContext, Event = never> {
   /** Sends an event of the actor's own. False when the state does not take it. */
   tell(event: { type: string; [key: string]: unknown }): Promise<boolean> {
     return this.#mailbox.postOwn(() => this.#take(event, { name: event.type, commandId: null }, false));
+  }
+
+  /**
+   * Runs a step beside the machine, which does not hear of it: nothing else is dealt with meanwhile. Undefined, and nothing is
+   * run, when the actor is not at rest in its turn.
+   */
+  aside<Output>(step: Step<Context, Output>, signal: AbortSignal): Promise<StepEnd | undefined> {
+    return this.#mailbox.postOwn(async () => {
+      if (this.#stopped || !this.hasTag('rest')) return undefined;
+      const run = this.#run(step);
+      const leave = (): void => run.abort(signal.reason);
+      if (signal.aborted) leave();
+      else signal.addEventListener('abort', leave, { once: true });
+      // So that a stop ends it, too.
+      this.#steps.add('aside', run, () => {});
+      const end = await run.settled;
+      this.#steps.take('aside', run);
+      signal.removeEventListener('abort', leave);
+      return end;
+    });
   }
 
   /** Resolves when `reached` is true; it is asked now and after each transition. Rejects when `signal` aborts or the actor stops. */
@@ -246,7 +292,7 @@ export class Actor<Context extends BaseContext, Event = never> {
     }
     const command = { id: context.commandId, name, deadlineMs: context.deadlineMs };
     const event = { type: name, command, body, atMs: clock.nowMs() };
-    if (!this.#snapshot.can(event)) throw this.wrongState(name);
+    if (!this.#snapshot.can(event)) throw this.refused(name, context.commandId);
     this.#callers.wait(fingerprint, context).then(resolve, reject);
     try {
       await this.#take(event, { name, commandId: command.id, fingerprint }, true);
@@ -255,11 +301,16 @@ export class Actor<Context extends BaseContext, Event = never> {
     }
   }
 
-  /** The error for a command that the state does not take. */
-  wrongState(name: string): DormouseError {
+  /** Says that the state does not take a command. Returns the error for whoever sent it. */
+  refused(name: string, commandId: string): DormouseError {
     const allowed = this.allowed();
     this.#options.ports.log.info({ refused: name, state: this.state, allowed }, 'command refused');
-    return wrongState(this.#options.kind, this.state, name, allowed);
+    const asked = this.#options.shownAs?.[name]?.join('" or "') ?? name;
+    this.#options.inspected?.({
+      transition: this.#transition({ ...this.#rest(name), commandId }),
+      refused: this.#options.shownAs?.[name]?.join(' or ') ?? name,
+    });
+    return wrongState(this.#options.kind, this.state, asked, allowed);
   }
 
   /** Gives an event to the machine and carries out what it decides. False when the state does not take it. */
@@ -304,15 +355,38 @@ export class Actor<Context extends BaseContext, Event = never> {
       (id) => this.#callers.fingerprint(id) ?? cause.fingerprint,
     );
     record.replies = remember(record.replies, answers);
-    await this.#kept.save(record, { strict, durable: decision.snapshot.hasTag('durable') });
+    await this.#kept.save(record, { strict, durable: isDurable(decision) });
     if (decision.snapshot.hasTag('rest')) this.#kept.settle();
     this.#snapshot = decision.snapshot;
     if (event !== undefined) this.#outbox?.push(event);
-    if (entered) logTransition(ports.log, transition as Transition<unknown>);
-    if (entered) this.#options.transitioned?.(transition);
+    if (entered) {
+      this.#note(transition);
+      this.#options.transitioned?.(transition);
+    }
     for (const effect of decision.effects) this.#carryOut(effect);
     for (const { commandId, outcome } of answers) this.#callers.answer(commandId, outcome);
     this.#watchers.notify();
+  }
+
+  /** Tells everybody of a transition that is in the journal. */
+  #note(transition: Transition<Context>): void {
+    const { record: _record, snapshot: _snapshot, ...facts } = transition;
+    this.#last = facts;
+    logTransition(this.#options.ports.log, transition as Transition<unknown>);
+    this.#options.inspected?.({ transition, refused: null });
+  }
+
+  /** What can be told of the state without a transition. */
+  #rest(cause: string): TransitionFacts {
+    const { seq, context } = this.record;
+    return {
+      ...{ seq, atMs: this.#options.ports.clock.nowMs(), from: this.state, to: this.state, cause },
+      ...{ commandId: context.command?.id ?? null, step: null, stepDurationMs: null, error: null },
+    };
+  }
+
+  #transition(facts: TransitionFacts): Transition<Context> {
+    return { ...facts, record: this.record, snapshot: this.#snapshot };
   }
 
   #carryOut(effect: Effect): void {
@@ -338,11 +412,7 @@ export class Actor<Context extends BaseContext, Event = never> {
   #start(invokeId: string, name: string): void {
     if (this.#stopped) return;
     const step = this.#step(name);
-    const run = runStep(step, this.context as Context, {
-      ports: this.#options.ports,
-      ledger: this.record.ledger,
-      released: (kind) => this.#kept.release(kind),
-    });
+    const run = this.#run(step);
     this.#steps.add(invokeId, run, (end) => {
       const dealtWith = this.#mailbox.postOwn(() => this.#ended(invokeId, step, run, end));
       void dealtWith.catch((error: unknown) => this.#fault(error));
@@ -351,6 +421,14 @@ export class Actor<Context extends BaseContext, Event = never> {
     if (step.direction === 'forward' && commandId && this.#callers.isAbandoned(commandId)) {
       run.abort(this.#callers.reason(commandId));
     }
+  }
+
+  #run(step: Step<Context, unknown>): StepRun {
+    return runStep(step, this.context as Context, {
+      ports: this.#options.ports,
+      ledger: this.record.ledger,
+      released: (kind) => this.#kept.release(kind),
+    });
   }
 
   /** Tells the machine how a step ended. */
@@ -390,6 +468,17 @@ export class Actor<Context extends BaseContext, Event = never> {
       });
       void fired.catch((error: unknown) => this.#fault(error));
     });
+  }
+
+  /** The host lost power since the record was written: what was told after that is not in it, so the state is told anew. */
+  async #tellAgain(): Promise<void> {
+    const { ports, event: eventOf } = this.#options;
+    const { record, transition } = afterPowerCut(this.record, this.#snapshot, ports.clock.nowMs());
+    const event = eventOf?.(transition);
+    if (event !== undefined) record.outbox = [...record.outbox, event];
+    await this.#kept.save(record, { strict: false, durable: true });
+    if (event !== undefined) this.#outbox?.push(event);
+    this.#note(transition);
   }
 
   /** Starts again what a restored state needs. */

@@ -42,6 +42,8 @@ export interface RememberedReply {
 }
 
 export interface Journal {
+  /** After `load`: the record was written in an earlier boot of the host, so what was told after it may not be in it. */
+  readonly isFromEarlierBoot?: boolean;
   /** The record, or undefined when there is none. Throws when it cannot be read or is not one. */
   load(): Promise<ActorRecord | undefined>;
   /**
@@ -77,7 +79,11 @@ interface Written {
 export function fileJournal(file: string): Journal {
   const nextFile = file.replace(/\.json$/, '.next.json');
   let revision = 0;
+  let isFromEarlierBoot = false;
   return {
+    get isFromEarlierBoot() {
+      return isFromEarlierBoot;
+    },
     async load() {
       const durable = await readRecord(file);
       const next = await readRecord(nextFile).catch(() => undefined);
@@ -85,6 +91,7 @@ export function fileJournal(file: string): Journal {
       const found = counts ? next : durable;
       revision = Math.max(durable?.revision ?? 0, next?.revision ?? 0);
       if (!found) return undefined;
+      isFromEarlierBoot = found.boot !== (await bootId());
       const { revision: _revision, boot: _boot, ...record } = found;
       return record;
     },

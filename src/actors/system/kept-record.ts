@@ -14,8 +14,8 @@ export class KeptRecord<Context> {
   #current: ActorRecord<Context>;
   #retry: Timer | undefined;
   #closed = false;
-  #writing = false;
-  #publishedMeanwhile: unknown[] = [];
+  /** Events that the stream has. A record that was made before it had them still names them. */
+  readonly #published = new WeakSet<object>();
   #lastWrite: Promise<unknown> = Promise.resolve();
 
   constructor(current: ActorRecord<Context>, journal: Journal, ports: ActorPorts) {
@@ -58,9 +58,8 @@ export class KeptRecord<Context> {
 
   /** Drops an event that the stream has. Written with the next save: until then a successor would send it again, and the stream drops it. */
   published(event: unknown): void {
-    // The record that is being written still names it.
-    if (this.#writing) this.#publishedMeanwhile.push(event);
-    this.#current = withoutEvents(this.#current, [event]);
+    this.#published.add(event as object);
+    this.#current = this.#withoutPublished(this.#current);
   }
 
   /** A timer has fired. Written with what it causes. */
@@ -96,22 +95,18 @@ export class KeptRecord<Context> {
   }
 
   async #write(next: ActorRecord<Context>, strict: boolean, durable: boolean): Promise<void> {
-    this.#writing = true;
     try {
-      await this.#journal.save(next, durable);
+      await this.#journal.save(this.#withoutPublished(next), durable);
     } catch (error) {
       if (strict) throw error;
       this.#saveLater(error);
-    } finally {
-      this.#writing = false;
     }
-    this.#current = withoutEvents(next, this.#publishedMeanwhile.splice(0));
+    this.#current = this.#withoutPublished(next);
   }
-}
 
-function withoutEvents<Context>(
-  record: ActorRecord<Context>,
-  events: readonly unknown[],
-): ActorRecord<Context> {
-  return { ...record, outbox: record.outbox.filter((waiting) => !events.includes(waiting)) };
+  #withoutPublished(record: ActorRecord<Context>): ActorRecord<Context> {
+    const { outbox } = record;
+    if (!outbox.some((event) => this.#published.has(event as object))) return record;
+    return { ...record, outbox: outbox.filter((event) => !this.#published.has(event as object)) };
+  }
 }

@@ -16,8 +16,8 @@ export interface Cause {
   fingerprint?: string;
 }
 
-/** One transition, as it is logged, shown and published. */
-export interface Transition<Context> {
+/** What is told of a transition. */
+export interface TransitionFacts {
   seq: number;
   atMs: number;
   from: string | null;
@@ -27,6 +27,10 @@ export interface Transition<Context> {
   step: string | null;
   stepDurationMs: number | null;
   error: ErrorRecord | null;
+}
+
+/** One transition, as it is logged, shown and published. */
+export interface Transition<Context> extends TransitionFacts {
   record: ActorRecord<Context>;
   snapshot: AnyMachineSnapshot;
 }
@@ -100,6 +104,36 @@ export function nextRecord<Context extends BaseContext>(
     snapshot: decision.snapshot,
   };
   return { record, transition, entered };
+}
+
+/** More transitions than an actor makes between two records that outlive a power cut. */
+const POWER_CUT_GAP = 1_000;
+
+/**
+ * The record of an actor that was found after a power cut, and the transition that tells of it. What was told after the record
+ * was written is not in it; with a number that leaves room for all of that, whoever goes by the numbers takes what comes now.
+ */
+export function afterPowerCut<Context extends BaseContext>(
+  before: ActorRecord<Context>,
+  snapshot: AnyMachineSnapshot,
+  nowMs: number,
+): { record: ActorRecord<Context>; transition: Transition<Context> } {
+  const record = { ...before, seq: before.seq + POWER_CUT_GAP };
+  const state = stateName(before.value);
+  const transition: Transition<Context> = {
+    seq: record.seq,
+    atMs: nowMs,
+    from: state,
+    to: state,
+    cause: 'power cut',
+    commandId: before.context.command?.id ?? null,
+    step: null,
+    stepDurationMs: null,
+    error: null,
+    record,
+    snapshot,
+  };
+  return { record, transition };
 }
 
 /** An `answer` action of a decision: what the callers get and what is remembered. */

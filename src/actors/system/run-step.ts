@@ -1,5 +1,5 @@
 import { DormouseError, type ErrorRecord, toDormouseError } from '../../errors/index.ts';
-import { faultPoint } from '../../fault-points.ts';
+import { aroundStep, faultPoint } from '../../fault-points.ts';
 import type { ActorPorts } from './ports.ts';
 import type { LedgerEntry, Step } from './step.ts';
 
@@ -40,7 +40,9 @@ export function runStep<Input>(
   const work = (async (): Promise<StepEnd> => {
     try {
       faultPoint(`${step.name} begins`);
-      const output = await step.run(input, { signal: controller.signal, log, ledger, released });
+      const output = await aroundStep(step.name, controller.signal, () =>
+        step.run(input, { signal: controller.signal, log, ledger, released }),
+      );
       faultPoint(`${step.name} done`);
       return { ok: true, output, durationMs: elapsed() };
     } catch (error) {

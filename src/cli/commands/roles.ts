@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { systemClock } from '../../clock.ts';
 import { loadConfig } from '../../config/config.ts';
+import { variables } from '../../config/variables.ts';
 import type { RoleContext } from '../../roles/context.ts';
 import { interruptible } from '../interrupt.ts';
 import { withExamples } from '../options.ts';
@@ -19,13 +20,16 @@ export function addRoleCommands(program: Command): void {
     .command('up')
     .description('run all of Dormouse: NATS, PostgreSQL and the four roles, on one data directory')
     .option('--pause-on-exit', 'pause the running sandboxes at the end instead of leaving them as they are');
+  addAuthOption(up);
   addRole(up, async () => (await import('../../roles/up.ts')).runUp);
   withExamples(up, [
     ['dormouse up', 'Ctrl-C ends it; the sandboxes are found again by the next one'],
     ['DORMOUSE_HTTP_PORT=8080 DORMOUSE_DATA_DIR=/srv/dormouse dormouse up', 'elsewhere'],
+    ['dormouse up --auth none', 'without keys, for a machine of your own'],
   ]);
 
   const edge = program.command('edge').description('run the HTTP API against NATS_URL and DATABASE_URL');
+  addAuthOption(edge);
   addRole(edge, async () => (await import('../../roles/edge.ts')).runEdge);
   withExamples(edge, [
     ['NATS_URL=… DATABASE_URL=… DORMOUSE_HTTP_PORT=8080 dormouse edge', 'one of many edges'],
@@ -54,9 +58,23 @@ export function addRoleCommands(program: Command): void {
   withExamples(projector, [['NATS_URL=… DATABASE_URL=… dormouse projector', 'one is enough']]);
 }
 
+/** `--auth`, for what DORMOUSE_AUTH says otherwise. */
+function addAuthOption(command: Command): void {
+  const choices = variables.auth.choices;
+  command.addOption(
+    command
+      .createOption('--auth <how>', 'whether requests need an API key; as DORMOUSE_AUTH')
+      .choices([...choices]),
+  );
+}
+
 function addRole(command: Command, load: () => Promise<RunRole>): void {
   command.addHelpText('after', settingsHelp).action(async (options: Record<string, unknown>) => {
-    const config = loadConfig();
+    const { auth } = options as { auth?: string };
+    const config = loadConfig({
+      ...process.env,
+      ...(auth !== undefined && { [variables.auth.name]: auth }),
+    });
     const interruption = interruptible(systemClock);
     try {
       const run = await load();

@@ -1,19 +1,16 @@
 import type { Command } from 'commander';
-import {
-  SANDBOX_STATES,
-  type SandboxOptions,
-  type SandboxState,
-  type SandboxView,
-} from '../../actors/sandbox/protocol.ts';
+import { SANDBOX_STATES, type SandboxOptions, type SandboxState } from '../../actors/sandbox/protocol.ts';
 import { systemClock } from '../../clock.ts';
 import { Client } from '../client.ts';
 import { formatAge, formatDuration, formatMib, formatTimeLeft } from '../format.ts';
 import { keyValue, sandboxId, sandboxIds, states, wholeNumber, withExamples, withJson } from '../options.ts';
 import { print, printJson, say } from '../output.ts';
 import { describeProblem, problemOf } from '../problem.ts';
+import { formatMetadata, showSandbox } from '../sandbox-view.ts';
 import { serverAddress } from '../server-info.ts';
-import { listing, table } from '../table.ts';
+import { table } from '../table.ts';
 import { addExecCommand } from './exec.ts';
+import { addForkCommand, addResizeCommand } from './sandbox-copies.ts';
 
 interface JsonOption {
   json?: boolean;
@@ -28,6 +25,8 @@ export function addSandboxCommands(program: Command): void {
   addExecCommand(sandbox);
   addPing(sandbox);
   for (const { name, description, example } of PLAIN_COMMANDS) addPlain(sandbox, name, description, example);
+  addForkCommand(sandbox);
+  addResizeCommand(sandbox);
   addDestroy(sandbox);
   addTransitions(sandbox);
 }
@@ -66,7 +65,7 @@ function addCreate(sandbox: Command): void {
     .option('--idempotency-key <key>', 'the same key makes the same sandbox, however often it is sent')
     .action(async (options: CreateOptions) => {
       const client = new Client(await serverAddress());
-      show(await client.create(createBody(options), options.idempotencyKey), options);
+      showSandbox(await client.create(createBody(options), options.idempotencyKey), options);
     });
   withExamples(withJson(command), [
     ['dormouse sandbox create', 'with the defaults'],
@@ -146,7 +145,7 @@ function addGet(sandbox: Command): void {
     .description('show a sandbox')
     .argument('<id>', 'id of the sandbox', sandboxId)
     .action(async (id: string, options: JsonOption) => {
-      show(await new Client(await serverAddress()).get(id), options);
+      showSandbox(await new Client(await serverAddress()).get(id), options);
     });
   withExamples(withJson(command), [
     ['dormouse sandbox get sb-abcdefghij2345678abc', 'its state, sizes and last error'],
@@ -182,7 +181,7 @@ function addPlain(
     .description(description)
     .argument('<id>', 'id of the sandbox', sandboxId)
     .action(async (id: string, options: JsonOption) => {
-      show(await new Client(await serverAddress()).command(id, name), options);
+      showSandbox(await new Client(await serverAddress()).command(id, name), options);
     });
   withExamples(withJson(command), [[`dormouse sandbox ${name} sb-abcdefghij2345678abc`, example]]);
 }
@@ -195,7 +194,7 @@ function addPing(sandbox: Command): void {
     .option('--timeout-s <n>', 'new timeout in seconds; 0 for never', wholeNumber)
     .action(async (id: string, options: JsonOption & { timeoutS?: number }) => {
       const body = options.timeoutS === undefined ? {} : { timeout_s: options.timeoutS };
-      show(await new Client(await serverAddress()).command(id, 'ping', body), options);
+      showSandbox(await new Client(await serverAddress()).command(id, 'ping', body), options);
     });
   withExamples(withJson(command), [
     ['dormouse sandbox ping sb-abcdefghij2345678abc --timeout-s 3600', 'keep it for another hour'],
@@ -260,38 +259,4 @@ function addTransitions(sandbox: Command): void {
   withExamples(withJson(command, 'print {"transitions": […]}'), [
     ['dormouse sandbox transitions sb-abcdefghij2345678abc', 'each step with its time'],
   ]);
-}
-
-/** Prints a sandbox. */
-function show(view: SandboxView, { json }: JsonOption): void {
-  if (json) printJson(view);
-  else print(describeSandbox(view, systemClock.nowMs()));
-}
-
-function describeSandbox(view: SandboxView, nowMs: number): string {
-  return listing([
-    ['id', view.id],
-    ['state', view.step === null ? view.state : `${view.state} (${view.step})`],
-    ['template', view.template],
-    ['size', `${view.vcpus} vCPU, ${formatMib(view.memory_mb)} memory, ${formatMib(view.disk_size_mb)} disk`],
-    ['host', view.host_id],
-    ['created', `${view.created_at} (${formatAge(view.created_at, nowMs)} ago)`],
-    ['changed', `${view.updated_at} (${formatAge(view.updated_at, nowMs)} ago)`],
-    [
-      'timeout',
-      view.expires_at === null
-        ? 'never'
-        : `${view.on_timeout} in ${formatTimeLeft(view.expires_at, nowMs)} (${view.expires_at})`,
-    ],
-    ['auto resume', view.auto_resume ? 'yes' : 'no'],
-    ['runs', String(view.execution)],
-    ['metadata', formatMetadata(view)],
-    ['last error', view.last_error === null ? '-' : `${view.last_error.code}: ${view.last_error.detail}`],
-    ['allowed now', view.allowed.join(', ') || '-'],
-  ]);
-}
-
-function formatMetadata(view: SandboxView): string {
-  const pairs = Object.entries(view.metadata).map(([key, value]) => `${key}=${value}`);
-  return pairs.join(' ') || '-';
 }

@@ -51,6 +51,27 @@ const PROGRAMS: readonly Program[] = [
     args: ['-V'],
     cost: 'templates cannot be made, checked or resized',
   },
+  {
+    name: 'tar',
+    program: () => 'tar',
+    debianPackage: 'tar',
+    args: ['--version'],
+    cost: 'templates cannot be made from archives',
+  },
+  {
+    name: 'xz',
+    program: () => 'xz',
+    debianPackage: 'xz-utils',
+    args: ['--version'],
+    cost: 'templates cannot be made from archives that xz compressed',
+  },
+  {
+    name: 'zstd',
+    program: () => 'zstd',
+    debianPackage: 'zstd',
+    args: ['--version'],
+    cost: 'templates cannot be made from archives that zstd compressed',
+  },
 ];
 
 /** Versions of what Dormouse runs on. */

@@ -32,6 +32,8 @@ export function diskDriverByContent(
       (kind === 'device-mapper' && deviceMapper ? deviceMapper : reflink).create(spec, signal),
     clone: async (fromDir, toDir, signal, options) =>
       (await of(fromDir)).clone(fromDir, toDir, signal, options),
+    capture: async (disk, toDir, signal) => (await of(disk.dir)).capture(disk, toDir, signal),
+    grow: async (dir, sizeMb) => (await of(dir)).grow(dir, sizeMb),
     attach: async (disk, signal) => (await of(disk.dir)).attach(disk, signal),
     // A device can be there without the files that it belonged to.
     detach: async (disk, signal) => (deviceMapper ?? reflink).detach(disk, signal),

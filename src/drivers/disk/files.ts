@@ -36,10 +36,12 @@ export async function cloneFile(
   signal.throwIfAborted();
   const partial = `${to}.${randomUUID().slice(0, 8)}${PARTIAL_SUFFIX}`;
   try {
-    if (!(await shareBlocks(from, partial))) await copySparse(from, partial, signal);
+    const isShared = await shareBlocks(from, partial);
+    if (!isShared) await copySparse(from, partial, signal);
     await chmod(partial, 0o600);
     if (options.sizeBytes !== undefined) await truncate(partial, options.sizeBytes);
-    if (options.durable) await syncPath(partial);
+    // Shared blocks are on the disk already, and the log of names brings them; what was copied would be lost with the power.
+    if (options.durable || !isShared) await syncPath(partial);
     signal.throwIfAborted();
     await rename(partial, to);
   } catch (error) {

@@ -73,6 +73,15 @@ export interface DiskDriver {
   clone(fromDir: string, toDir: string, signal: AbortSignal, options?: { sizeMb?: number }): Promise<void>;
 
   /**
+   * As `clone`, of a disk that may be attached. Nobody writes to it meanwhile: its machine stands still. Throws `DISK_LOST` when what
+   * was written to it is not in its files any more.
+   */
+  capture(disk: DiskRef, toDir: string, signal: AbortSignal): Promise<void>;
+
+  /** Makes sure that the detached disk in the folder has at least so many MiB; its guest must be told. */
+  grow(dir: string, sizeMb: number): Promise<void>;
+
+  /**
    * Makes sure that the disk can be opened. What is attached of this very disk is used; a stale device of the same name is
    * removed first. Throws `DISK_LOST`, `IMAGE_CHANGED`, `DEVICE_BUSY`, `DISK_FAILED`, `LOOP_FAILED`.
    */
@@ -87,10 +96,15 @@ export interface DiskDriver {
   /** Makes sure that neither devices nor files of the disk are left. */
   remove(disk: DiskRef, signal: AbortSignal): Promise<void>;
 
-  /** Writes the disk as a standalone image to `imagePath`. The disk must not change meanwhile. Not in the lane. */
+  /**
+   * Writes the disk in `dir` as a standalone image to `imagePath`. `sandboxId` names the devices that this takes. The disk must not change meanwhile. Not in the lane.
+   */
   flatten(disk: DiskRef, imagePath: string, signal: AbortSignal): Promise<void>;
 
-  /** Waits until the detached disk in the folder has reached the host's disk. */
+  /**
+   * Waits until the disk in the folder has reached the host's disk: all of a detached one; of one that is attached, what has come as
+   * far as its files.
+   */
   sync(dir: string): Promise<void>;
 
   /** Checks that the disk, if it is attached, can still be read and written. Throws `DISK_LOST`. */

@@ -74,6 +74,9 @@ export interface VmmDriver {
   /** Writes the device state of a frozen machine into `stateDir` and fsyncs it. */
   save(vm: VmRef, stateDir: string, signal: AbortSignal): Promise<void>;
 
+  /** Names of the files that `save` writes; together with disk and memory, copies of them can be loaded elsewhere. */
+  readonly stateFiles: readonly string[];
+
   /** Deletes what `save` wrote. */
   discardSave(stateDir: string): Promise<void>;
 

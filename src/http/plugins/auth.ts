@@ -1,8 +1,10 @@
 import type { FastifyRequest } from 'fastify';
 import { DormouseError } from '../../errors/index.ts';
-import type { Principal } from '../../records/types.ts';
+import { DEFAULT_TEAM_ID } from '../../ids.ts';
+import type { Principal, Scope } from '../../records/types.ts';
 import type { EdgeApp, EdgePorts } from '../ports.ts';
 import { KeyCache } from './key-cache.ts';
+import { requireLocalCaller } from './local-callers.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -14,29 +16,50 @@ declare module 'fastify' {
 /** Longest key that is looked at, in characters; ours have 43. */
 const KEY_CHARS_MAX = 512;
 
+/** Who everybody is when no key is asked for. */
+export const NOBODY_IN_PARTICULAR: Principal = {
+  keyId: 'none',
+  keyName: null,
+  teamId: DEFAULT_TEAM_ID,
+  scopes: ['read', 'write', 'admin'],
+};
+
 /**
  * Finds out who sends a request, before its body is read, and refuses it unless the key has the scope that the route
- * declares. Routes without rules (`rules.ts`) need no key.
+ * declares. Routes without rules (`rules.ts`) need no key. Returns the cache of keys, for whoever revokes one.
+ *
+ * With `auth: 'none'` everybody who can reach the edge is the default team with every scope. Then web pages are kept out:
+ * a browser on this machine can reach it, too.
  */
-export function addAuth(app: EdgeApp, { records, clock, log }: EdgePorts): void {
+export function addAuth(app: EdgeApp, { records, clock, log, auth = 'keys' }: EdgePorts): KeyCache {
   const keys = new KeyCache(records, clock, log);
   app.decorateRequest('principal', undefined);
   app.addHook('onRequest', async (request) => {
     const { rules } = request.routeOptions.config;
     if (!rules) return;
-    const principal = await keys.ownerOf(keyOf(request), request.ip);
-    request.principal = principal;
-    if (!principal.scopes.includes(rules.scope))
-      throw new DormouseError('FORBIDDEN', `The API key does not have the scope "${rules.scope}".`, {
-        data: { scope: rules.scope },
-      });
+    if (auth === 'none') {
+      requireLocalCaller(request);
+      request.principal = NOBODY_IN_PARTICULAR;
+    } else {
+      request.principal = await keys.ownerOf(keyOf(request), request.ip);
+    }
+    requireScope(request, rules.scope);
   });
+  return keys;
 }
 
 /** Who sends the request. Only for handlers of routes with rules: others have nobody. */
 export function principalOf({ principal }: FastifyRequest): Principal {
   if (!principal) throw new DormouseError('INTERNAL', 'The route asks who its caller is, but takes no key.');
   return principal;
+}
+
+/** Refuses a request whose key does not have the scope. Throws `FORBIDDEN`. */
+export function requireScope(request: FastifyRequest, scope: Scope): void {
+  if (!principalOf(request).scopes.includes(scope))
+    throw new DormouseError('FORBIDDEN', `The API key does not have the scope "${scope}".`, {
+      data: { scope },
+    });
 }
 
 function keyOf({ headers }: FastifyRequest): string {

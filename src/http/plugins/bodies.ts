@@ -8,7 +8,9 @@ import type { EdgeApp } from '../ports.ts';
 /**
  * Requests are held against their schemas by the same check as on the bus, so both refuse the same things in the same
  * words. Defaults are filled in. Nothing is dropped and no body is coerced: a number in quotes is a mistake that the
- * caller should hear of. A query has only text, so whole numbers are read there.
+ * caller should hear of. A query has only text, so whole numbers and `true` and `false` are read there.
+ *
+ * A body of the format `binary` is a stream, which its route reads itself.
  */
 export function addBodies(app: EdgeApp): void {
   const parseJson = app.getDefaultJsonParser('error', 'error');
@@ -35,8 +37,9 @@ const PART_NAMES: Record<string, string> = {
 };
 
 const compile: FastifySchemaCompiler<TSchema> = ({ schema, httpPart = 'body' }) => {
+  if ((schema as { format?: string }).format === 'binary') return (value: unknown) => ({ value });
   return (value: unknown) => {
-    const read = httpPart === 'querystring' ? withNumbers(schema, value) : value;
+    const read = httpPart === 'querystring' ? withScalars(schema, value) : value;
     const filled = withDefaults(schema, read);
     const problems = problemsOf(schema, filled);
     if (problems.length === 0) return { value: filled };
@@ -49,14 +52,19 @@ const compile: FastifySchemaCompiler<TSchema> = ({ schema, httpPart = 'body' }) 
   };
 };
 
-/** A query with its whole numbers read. Text that is no number stays as it is and is refused by the schema. */
-function withNumbers(schema: TSchema, query: unknown): Record<string, unknown> {
+/** A query with its numbers and truth values read. Text that is neither stays as it is and is refused by the schema. */
+function withScalars(schema: TSchema, query: unknown): Record<string, unknown> {
   const { properties = {} } = schema as { properties?: Record<string, { type?: string }> };
   return Object.fromEntries(
-    Object.entries(query as Record<string, unknown>).map(([name, value]) => {
-      const isNumber =
-        properties[name]?.type === 'integer' && typeof value === 'string' && /^-?\d{1,15}$/.test(value);
-      return [name, isNumber ? Number(value) : value];
-    }),
+    Object.entries(query as Record<string, unknown>).map(([name, value]) => [
+      name,
+      scalarOf(properties[name]?.type, value),
+    ]),
   );
+}
+
+function scalarOf(type: string | undefined, value: unknown): unknown {
+  if (type === 'integer' && typeof value === 'string' && /^-?\d{1,15}$/.test(value)) return Number(value);
+  if (type === 'boolean' && (value === 'true' || value === 'false')) return value === 'true';
+  return value;
 }

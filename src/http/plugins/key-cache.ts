@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hashOfKey } from '../../api-key.ts';
 import type { Clock } from '../../clock.ts';
 import { DormouseError, hasCode } from '../../errors/index.ts';
 import type { Logger } from '../../log.ts';
@@ -18,6 +18,12 @@ const FAILURES_MAX = 30;
 const FAILURE_WINDOW_MS = 60_000;
 const ADDRESSES_MAX = 10_000;
 
+/** A question to the database, and how often keys had been forgotten when it was asked. */
+interface Lookup {
+  forgotten: number;
+  answer: Promise<Principal | undefined>;
+}
+
 /**
  * Whose a key is. Keys are looked up by their hash (they are random, so a plain one is enough) and remembered for a short
  * time. Keys that are known go on working while the database is away. Somebody who guesses is slowed down by address;
@@ -29,8 +35,10 @@ export class KeyCache {
   readonly #log: Logger;
   readonly #known = new Map<string, { principal: Principal; atMs: number }>();
   readonly #unknown = new Map<string, number>();
-  readonly #asked = new Map<string, Promise<Principal | undefined>>();
+  readonly #asked = new Map<string, Lookup>();
   readonly #failures = new Map<string, { count: number; sinceMs: number }>();
+  /** Counts the calls of `forget`: what was asked for before one is not remembered after it. */
+  #forgotten = 0;
 
   constructor(records: Pick<Records, 'authenticate'>, clock: Clock, log: Logger) {
     this.#records = records;
@@ -45,7 +53,7 @@ export class KeyCache {
    * @throws `UNAUTHENTICATED`, `RATE_LIMITED` with `data.retry_after_s`, `RECORDS_UNAVAILABLE`
    */
   async ownerOf(key: string, address: string): Promise<Principal> {
-    const hash = createHash('sha256').update(key).digest('hex');
+    const hash = hashOfKey(key);
     const now = this.#clock.monotonicMs();
     const known = this.#known.get(hash);
     if (known && now - known.atMs < KNOWN_MS) return known.principal;
@@ -58,19 +66,22 @@ export class KeyCache {
     throw new DormouseError('UNAUTHENTICATED', 'The API key is not known, or it was revoked or has expired.');
   }
 
+  /** Forgets the keys that are gone, which no longer work here from now on. Other edges find out within 30 s. */
+  forget(isGone: (principal: Principal) => boolean): void {
+    this.#forgotten += 1;
+    this.#asked.clear();
+    for (const [hash, { principal }] of this.#known) if (isGone(principal)) this.#known.delete(hash);
+  }
+
   /** Asks the database, once for all requests that wait for the same key. */
   async #ask(
     hash: string,
     known: { principal: Principal; atMs: number } | undefined,
   ): Promise<Principal | undefined> {
-    let asked = this.#asked.get(hash);
-    if (!asked) {
-      asked = this.#records.authenticate(hash).finally(() => this.#asked.delete(hash));
-      this.#asked.set(hash, asked);
-    }
+    const { forgotten, answer } = this.#lookUp(hash);
     let principal: Principal | undefined;
     try {
-      principal = await asked;
+      principal = await answer;
     } catch (error) {
       const isFresh = known && this.#clock.monotonicMs() - known.atMs < KNOWN_WITHOUT_RECORDS_MS;
       if (!isFresh || !hasCode(error, 'RECORDS_UNAVAILABLE')) throw error;
@@ -78,12 +89,25 @@ export class KeyCache {
       return known.principal;
     }
     const now = this.#clock.monotonicMs();
+    if (forgotten !== this.#forgotten) return principal;
     if (principal) put(this.#known, hash, { principal, atMs: now }, KNOWN_MAX);
     else {
       this.#known.delete(hash);
       put(this.#unknown, hash, now, UNKNOWN_MAX);
     }
     return principal;
+  }
+
+  /** The lookup that is under way for the key, or a new one. */
+  #lookUp(hash: string): Lookup {
+    const underWay = this.#asked.get(hash);
+    if (underWay) return underWay;
+    const answer = this.#records.authenticate(hash).finally(() => {
+      if (this.#asked.get(hash) === lookup) this.#asked.delete(hash);
+    });
+    const lookup = { forgotten: this.#forgotten, answer };
+    this.#asked.set(hash, lookup);
+    return lookup;
   }
 
   #refuseGuesser(address: string, now: number): void {

@@ -23,7 +23,9 @@ export function addMethods(app: EdgeApp): void {
     const methods = [...known.values()]
       .filter((route) => route.path.test(path))
       .flatMap((r) => [...r.methods]);
-    if (methods.length === 0) {
+    // A route of files takes the method, and has no file of that name.
+    const isTaken = request.method !== 'OPTIONS' && methods.includes(request.method);
+    if (methods.length === 0 || isTaken) {
       return sendProblem(
         new DormouseError('ROUTE_NOT_FOUND', 'There is no such route. /openapi.json lists them.'),
         request,

@@ -1,15 +1,14 @@
 import type { Readable } from 'node:stream';
-import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { sandboxCommands } from '../../actors/sandbox/protocol.ts';
 import { DormouseError } from '../../errors/index.ts';
 import { CommandHeaders, commandIdOf, SandboxPath, sendCommand } from '../commands.ts';
 import { ASKING, BODY, COMMANDS, EXEC, KEYED, STEPS } from '../error-sets.ts';
-import { NDJSON_TYPE, streamExec } from '../exec-stream.ts';
-import { reasonOf } from '../plugins/callers.ts';
+import { streamExec } from '../exec-stream.ts';
+import { acceptsLines, NDJSON_TYPE } from '../line-stream.ts';
+import { problemFor } from '../plugins/errors.ts';
 import { sandboxOf } from '../plugins/rules.ts';
 import type { EdgeApp, EdgePorts } from '../ports.ts';
-import { errorOf, problemOf } from '../problem.ts';
 import { ref } from '../schemas.ts';
 
 const { exec } = sandboxCommands;
@@ -71,18 +70,9 @@ export function addExecRoute(app: EdgeApp, ports: EdgePorts): void {
             deadlineMs: clock.nowMs() + Math.ceil(body.timeout_s * 1000) + SLACK_MS,
           }),
         });
-      if (!acceptsStream(request)) return await run();
-      const problem = (thrown: unknown) =>
-        problemOf(reasonOf(errorOf(thrown, request.id), request), request.id);
-      const lines = await streamExec({ bus, clock, problemOf: problem }, commandId, run);
+      if (!acceptsLines(request)) return await run();
+      const lines = await streamExec({ bus, clock, problemOf: problemFor(request) }, commandId, run);
       return reply.type(NDJSON_TYPE).send(lines);
     },
   );
-}
-
-/** Whether the caller names the streamed form among what it accepts. */
-function acceptsStream({ headers }: FastifyRequest): boolean {
-  return (headers.accept ?? '')
-    .split(',')
-    .some((range) => range.split(';')[0]?.trim().toLowerCase() === NDJSON_TYPE);
 }

@@ -7,7 +7,7 @@ import {
 } from '../../actors/sandbox/protocol.ts';
 import { schedulerCommands } from '../../actors/scheduler/protocol.ts';
 import { SCHEDULER_SUBJECT } from '../../bus/subjects.ts';
-import { DormouseError, hasCode } from '../../errors/index.ts';
+import { hasCode } from '../../errors/index.ts';
 import {
   CommandHeaders,
   commandIdOf,
@@ -16,18 +16,24 @@ import {
   SandboxPath,
   sendCommand,
 } from '../commands.ts';
-import { withDefaults } from '../defaults.ts';
+import { DEFAULTS_ELSEWHERE } from '../defaults.ts';
 import { ASKING, BODY, COMMANDS, CREATE, KEYED, STEPS } from '../error-sets.ts';
 import { principalOf } from '../plugins/auth.ts';
 import { sandboxNotFound, sandboxOf } from '../plugins/rules.ts';
 import type { EdgeApp, EdgePorts } from '../ports.ts';
 import { presentSandbox } from '../present.ts';
+import { orNoScheduler } from '../schedule.ts';
 import { ref } from '../schemas.ts';
 
 const tags = ['Sandboxes'];
 
-/** What a caller may leave out, the schema's defaults fill in. */
-const CreateBody = Type.Partial(SandboxOptions, { additionalProperties: false });
+/** Only what the caller gives is passed on: the scheduler, which knows the template, fills in the rest. */
+const CreateBody = Type.Partial(SandboxOptions, {
+  additionalProperties: false,
+  [DEFAULTS_ELSEWHERE]: true,
+  description:
+    "What is left out of vCPUs, memory and disk is the template's own, if it has one, and else the default that stands here",
+});
 
 const METADATA_PREFIX = 'metadata.';
 const ListQuery = Type.Object(
@@ -78,32 +84,22 @@ export function addSandboxRoutes(app: EdgeApp, ports: EdgePorts): void {
       const { teamId } = principalOf(request);
       const key = idempotencyKeyOf(request);
       const { create } = schedulerCommands;
-      const view = await bus
-        .request(
+      const view = await orNoScheduler(
+        bus.request(
           `${SCHEDULER_SUBJECT}.${create.name}`,
           create,
           {
             team_id: teamId,
-            options: withDefaults(SandboxOptions, request.body) as SandboxOptions,
+            options: request.body,
             ...(key !== undefined && { idempotency_key: key }),
           },
           {
             commandId: commandIdOf(request, 'scheduler', create),
-            // A code that no scheduler answers with: the host of a create that is sent again may be unreachable, too.
             unanswered: 'SERVER_UNREACHABLE',
             ...requestOptionsOf(request),
           },
-        )
-        .catch((error: unknown) => {
-          if (!hasCode(error, 'SERVER_UNREACHABLE')) throw error;
-          throw new DormouseError(
-            'NO_HOST_AVAILABLE',
-            'No scheduler answers; nothing was begun. Try again.',
-            {
-              cause: error,
-            },
-          );
-        });
+        ),
+      );
       return reply.code(201).header('location', `/v1/sandboxes/${view.id}`).send(presentSandbox(view));
     },
   );

@@ -1,7 +1,7 @@
 import os from 'node:os';
 import fc from 'fast-check';
 import t from 'tap';
-import { checkRoom, limitsOf, usedBy } from '../../../src/actors/host/capacity.ts';
+import { checkRoom, limitsOf, Room, usedBy } from '../../../src/actors/host/capacity.ts';
 import { SANDBOX_STATES } from '../../../src/actors/sandbox/protocol.ts';
 import type { Sandbox } from '../../../src/actors/sandbox/sandbox.ts';
 import { sandboxContext, sandboxInput } from '../sandbox/support.ts';
@@ -71,3 +71,17 @@ t.test(
     }
   },
 );
+
+t.test('what is promised counts until it is begun, or given back', async (t) => {
+  let used = nothing;
+  const room = new Room(limits, () => used);
+  const one = room.keep({ vcpus: 2, memory_mb: 1024 }, 3);
+  t.throws(() => room.keep({ vcpus: 3, memory_mb: 1 }), { code: 'NO_HOST_AVAILABLE' });
+  room.keep({ vcpus: 2, memory_mb: 1024 })();
+  one();
+  used = { vcpus: 2, memory_mb: 1024, sandboxes: 1 };
+  t.throws(() => room.keep({ vcpus: 3, memory_mb: 1 }), { code: 'NO_HOST_AVAILABLE' }, 'it is counted now');
+  for (let time = 0; time < 5; time += 1) one();
+  room.keep({ vcpus: 6, memory_mb: 3072 });
+  t.throws(() => room.keep({ vcpus: 1, memory_mb: 1 }), { code: 'NO_HOST_AVAILABLE' }, 'no more than that');
+});

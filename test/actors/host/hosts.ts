@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import type { HostInfo } from '../../../src/actors/host/protocol.ts';
+import { exampleTemplate } from '../../support/templates.ts';
 
 /** A host's entry in the directory. */
 export function hostInfo(changes: Partial<HostInfo> = {}): HostInfo {
@@ -14,7 +15,7 @@ export function hostInfo(changes: Partial<HostInfo> = {}): HostInfo {
     vmm_driver: 'qemu',
     capacity: { vcpus: 16, memory_mb: 4096, disk_free_mb: 10_000 },
     used: { vcpus: 0, memory_mb: 0, sandboxes: 0 },
-    templates: [{ name: 'minimal', size_mb: 64, allocated_bytes: 1, warm: [] }],
+    templates: [exampleTemplate()],
     ...changes,
   };
 }
@@ -27,12 +28,12 @@ export const someHosts: fc.Arbitrary<HostInfo[]> = fc
       capacity: fc.record({ vcpus: fc.nat(64), memory_mb: fc.nat(8192), disk_free_mb: fc.nat(1000) }),
       used: fc.record({ vcpus: fc.nat(64), memory_mb: fc.nat(8192), sandboxes: fc.nat(10) }),
       templates: fc.array(
-        fc.record({
-          name: fc.constantFrom('minimal', 'debian'),
-          size_mb: fc.constant(64),
-          allocated_bytes: fc.constant(1),
-          warm: fc.subarray(['1x512x20480', '2x512x20480', '1x5120x20480']),
-        }),
+        fc
+          .record({
+            name: fc.constantFrom('minimal', 'debian'),
+            warm: fc.subarray(['1x512x20480', '2x512x20480', '1x5120x20480']),
+          })
+          .map(exampleTemplate),
         { maxLength: 2 },
       ),
     }),

@@ -2,16 +2,17 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import os from 'node:os';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { clearDebris } from '../../../src/actors/host/reconcile.ts';
 import { Sandboxes } from '../../../src/actors/host/sandboxes.ts';
 import type { SandboxDrivers } from '../../../src/actors/sandbox/drivers.ts';
 import { GuestSessions } from '../../../src/actors/sandbox/guest-sessions.ts';
 import type { ActorRecord } from '../../../src/actors/system/journal.ts';
+import { bootId } from '../../../src/boot-id.ts';
 import type { VmExit } from '../../../src/drivers/vmm/types.ts';
-import { newSandboxId } from '../../../src/ids.ts';
+import { newSandboxId, PLATFORM_TEAM_ID } from '../../../src/ids.ts';
+import { sandboxPaths } from '../../../src/paths.ts';
 import { fakeClock } from '../../support/fake-clock.ts';
 import { quiet } from '../../support/quiet.ts';
-import { SLOT, sandboxContext, VM } from '../sandbox/support.ts';
+import { SLOT, sandboxContext, sandboxInput, VM } from '../sandbox/support.ts';
 
 /**
  * The supervisor on real files. Nothing here needs the kernel: the machines of these sandboxes run already, and are only
@@ -23,16 +24,7 @@ async function host(t: Test, { streamIsAway = false } = {}) {
   const told: string[] = [];
   const stopped: string[] = [];
   const watchers = new Map<string, (exit: VmExit) => void>();
-  const pathsOf = (id: string) => {
-    const at = (name: string): string => path.join(root, id, name);
-    return {
-      root: path.join(root, id),
-      journal: at('state.json'),
-      live: at('live'),
-      snapshot: at('snapshot'),
-      run: at('run'),
-    };
-  };
+  const pathsOf = (id: string) => sandboxPaths({ sandboxes: root }, id);
   const nothing = async (): Promise<void> => {};
   const drivers = {
     clock,
@@ -98,7 +90,8 @@ async function host(t: Test, { streamIsAway = false } = {}) {
       replies: [],
       ...changes,
     };
-    await writeFile(pathsOf(id).journal, JSON.stringify(record));
+    // Of this boot: after a power cut a sandbox tells its state anew.
+    await writeFile(pathsOf(id).journal, JSON.stringify({ ...record, boot: await bootId() }));
     return id;
   };
   return { root, clock, told, stopped, watchers, drivers, sandboxes, pathsOf, leave };
@@ -127,16 +120,12 @@ t.test('sandboxes go on in the state of their journals', async (t) => {
 });
 
 t.test('a journal that cannot be read is left alone and counted, and the others never notice', async (t) => {
-  const { root, sandboxes, leave, pathsOf, drivers, stopped } = await host(t);
+  const { sandboxes, leave, pathsOf, stopped } = await host(t);
   const good = await leave();
   const bad = await leave();
   const damaged = '{"v":1,"kind":"sand';
   await writeFile(pathsOf(bad).journal, damaged);
   await mkdir(pathsOf(bad).live);
-  t.same(await clearDebris(root, drivers, AbortSignal.timeout(2000), quiet), {
-    cleared: 0,
-    clearedDevices: 0,
-  });
   t.match(await sandboxes.adopt(), { adopted: 1, unreadable: 1 });
   t.same(
     sandboxes.all().map(({ id }) => id),
@@ -149,29 +138,32 @@ t.test('a journal that cannot be read is left alone and counted, and the others 
   t.ok((await sandboxes.slotHolders()).has(bad), 'the slot that it may hold is not given away');
 });
 
-t.test('a folder without a journal is debris: what runs in it is stopped, and it is removed', async (t) => {
-  const { root, drivers, leave, pathsOf, stopped } = await host(t);
-  const kept = await leave();
-  const debris = newSandboxId();
-  await mkdir(pathsOf(debris).live, { recursive: true });
-  await mkdir(path.join(root, 'not-ours'));
-  await mkdir(path.join(pathsOf(kept).root, 'trash-1'));
-  await writeFile(`${pathsOf(kept).journal}.0badf00d.tmp`, '{');
-  t.same(await clearDebris(root, drivers, AbortSignal.timeout(2000), quiet), {
-    cleared: 1,
-    clearedDevices: 0,
-  });
-  t.same(stopped, [debris]);
-  t.same((await readdir(root)).sort(), ['not-ours', kept].sort());
-  t.same(await readdir(pathsOf(kept).root), ['state.json']);
-  t.same(await clearDebris(root, drivers, AbortSignal.timeout(2000), quiet), {
-    cleared: 0,
-    clearedDevices: 0,
-  });
-  t.same(await clearDebris(path.join(root, 'nowhere'), drivers, AbortSignal.timeout(2000), quiet), {
-    cleared: 0,
-    clearedDevices: 0,
-  });
+t.test('a create that is asked for again never removes what it cannot read', async (t) => {
+  const { sandboxes, leave, pathsOf } = await host(t);
+  const id = await leave();
+  await mkdir(pathsOf(id).live);
+  await writeFile(pathsOf(id).journal, '{"v":1,"kind":"sand');
+  await t.rejects(sandboxes.create(sandboxInput({ id })), { code: 'INTERNAL', detail: /cannot be read/ });
+  t.same((await readdir(pathsOf(id).root)).sort(), ['live', 'state.json']);
+  t.equal(sandboxes.keeperOf(id), undefined);
+});
+
+t.test('what the stream has not acknowledged is counted, but not what it never gets', async (t) => {
+  const { sandboxes, leave } = await host(t);
+  await leave(newSandboxId(), { outbox: [{ seq: 4 }, { seq: 5 }] });
+  const id = newSandboxId();
+  const context = sandboxContext({ id, teamId: PLATFORM_TEAM_ID, command: null, vm: VM, slot: SLOT });
+  await leave(id, { context, outbox: [{ seq: 5 }] });
+  t.match(await sandboxes.adopt(), { adopted: 2, republished: 2 });
+});
+
+t.test('one that has ended counts as kept until its folder is gone', async (t) => {
+  const { sandboxes, leave, pathsOf, told } = await host(t);
+  const id = await leave(newSandboxId(), { value: 'destroyed' });
+  await sandboxes.adopt();
+  await until(() => sandboxes.keeperOf(id) === undefined);
+  t.notOk((await readdir(path.dirname(pathsOf(id).root))).includes(id));
+  await until(() => told.includes(`vanished ${id}`));
 });
 
 t.test('an actor whose code fails is started again from its journal, five times in a minute', async (t) => {

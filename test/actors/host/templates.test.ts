@@ -1,206 +1,237 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
-import os from 'node:os';
+import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import t, { type Test } from 'tap';
-import { Templates } from '../../../src/actors/host/templates.ts';
-import { type SnapshotMeta, writeMeta } from '../../../src/actors/sandbox/snapshot-meta.ts';
-import { sandboxInput } from '../sandbox/support.ts';
+import t from 'tap';
+import { PLATFORM_TEAM_ID } from '../../../src/ids.ts';
+import { image, makeTemplate, OTHER_TEAM, TEAM, templateFile, templateStore } from './template-folders.ts';
 
-async function folder(t: Test): Promise<string> {
-  const dir = await mkdtemp(path.join(os.tmpdir(), 'dormouse-templates-'));
-  t.teardown(() => rm(dir, { recursive: true, force: true }));
-  return dir;
-}
 const MIB = 2 ** 20;
-/** Makes an image of that size, with a hole for a file system. */
-const build =
-  (sizeMb = 64) =>
-  async (imagePath: string) => {
-    await writeFile(imagePath, 'image');
-    await truncate(imagePath, sizeMb * MIB);
-  };
-const wish = (changes = {}) =>
-  sandboxInput({}, { template: 'minimal', vcpus: 1, memory_mb: 512, disk_size_mb: 20_480, ...changes })
-    .options;
-const shape = { vcpus: 1, memoryMb: 512 };
+const names = (list: ReadonlyArray<{ name: string }>): string[] => list.map(({ name }) => name).sort();
 
-/** A snapshot directory as a pause leaves it. */
-async function snapshot(root: string, name: string, diskSizeMb: number): Promise<string> {
-  const dir = path.join(root, name);
-  await mkdir(dir);
-  const meta: SnapshotMeta = {
-    v: 1,
-    sandbox_id: 'sb-aaaaaaaaaaaaaaaaaaaa',
-    created_at: '2026-01-01T00:00:00.000Z',
-    vcpus: 1,
-    memory_mb: 512,
-    disk_size_mb: diskSizeMb,
-    mac: '02:64:00:00:00:01',
-    hostname: 'x',
-    token: 'x',
-    kernel_path: '/k',
-    initrd_path: '/i',
-    boot_id: 'x',
-  };
-  await writeMeta(dir, meta);
-  await writeFile(path.join(dir, 'memory'), `memory of ${name}`);
-  return dir;
-}
-
-t.test('a template is built once and found again', async (t) => {
-  const root = path.join(await folder(t), 'templates');
-  const templates = new Templates(root);
-  await templates.load();
-  t.throws(() => templates.get('minimal'), { code: 'TEMPLATE_NOT_FOUND', detail: /There are: none/ });
+t.test('a template of the platform is built once and found again', async (t) => {
+  const { templates, open, paths } = await templateStore(t);
+  t.throws(() => templates.get(TEAM, 'minimal'), { code: 'TEMPLATE_NOT_FOUND', detail: /There are: none/ });
   let built = 0;
   const count = async (imagePath: string): Promise<void> => {
     built += 1;
-    await build()(imagePath);
+    await image()(imagePath);
   };
-  const made = await templates.ensure('minimal', 64, count);
-  t.match(made, { name: 'minimal', sizeMb: 64, imagePath: path.join(root, 'minimal', 'rootfs.ext4') });
-  t.equal(await templates.ensure('minimal', 64, count), made);
-  const later = new Templates(root);
-  await later.load();
-  t.match(await later.ensure('minimal', 64, count), { sizeMb: 64, imagePath: made.imagePath });
+  const made = await templates.ensure('minimal', count);
+  t.match(made, { sizeMb: 64, imagePath: path.join(paths.templates, 'minimal', 'rootfs.ext4') });
+  t.equal(await templates.ensure('minimal', count), made);
+  const later = await open();
+  t.match(await later.ensure('minimal', count), { sizeMb: 64, imagePath: made.imagePath });
   t.equal(built, 1);
-  t.throws(() => later.get('debian'), { code: 'TEMPLATE_NOT_FOUND', detail: /"debian".*There are: minimal/ });
 });
 
-t.test('a build that fails leaves no template, and is tried again', async (t) => {
-  const root = await folder(t);
-  const templates = new Templates(root);
+t.test('what hosts wrote before teams had templates is still read', async (t) => {
+  const { open, paths } = await templateStore(t);
+  const dir = path.join(paths.templates, 'minimal');
+  await mkdir(dir);
+  await image()(path.join(dir, 'rootfs.ext4'));
+  await writeFile(path.join(dir, 'template.json'), JSON.stringify({ v: 1, name: 'minimal', size_mb: 64 }));
+  const templates = await open();
+  t.match(await templates.details(templates.get(TEAM, 'minimal')), {
+    team_id: PLATFORM_TEAM_ID,
+    kind: 'base',
+    memory: false,
+    vcpus: 1,
+    memory_mb: 512,
+    disk_size_mb: 20_480,
+    host_id: 'h-test',
+    env: {},
+  });
+});
+
+t.test('a build of the platform that fails leaves no template, and is tried again', async (t) => {
+  const { templates } = await templateStore(t);
   await t.rejects(
-    templates.ensure('minimal', 64, async () => {
+    templates.ensure('minimal', async () => {
       throw new Error('no mkfs');
     }),
     { message: 'no mkfs' },
   );
-  t.throws(() => templates.get('minimal'), { code: 'TEMPLATE_NOT_FOUND' });
-  await templates.ensure('minimal', 64, build());
-  t.equal(templates.get('minimal').name, 'minimal');
+  t.throws(() => templates.get(TEAM, 'minimal'), { code: 'TEMPLATE_NOT_FOUND' });
+  await templates.ensure('minimal', image());
+  t.equal(templates.get(TEAM, 'minimal').file.name, 'minimal');
 });
 
-t.test('folders that are not complete are left alone and not offered', async (t) => {
-  const root = await folder(t);
-  await new Templates(root).ensure('good', 64, build());
-  const broken: Record<string, Record<string, string>> = {
-    empty: {},
-    'no-description': { 'rootfs.ext4': 'image' },
-    'no-image': { 'template.json': '{"v":1,"name":"no-image","size_mb":64}' },
-    cut: { 'rootfs.ext4': 'image', 'template.json': '{"v":1,"name":"cu' },
-    'no-size': { 'rootfs.ext4': 'image', 'template.json': '{}' },
-    'no-object': { 'rootfs.ext4': 'image', 'template.json': 'null' },
-  };
-  for (const [name, files] of Object.entries(broken)) {
-    await mkdir(path.join(root, name));
-    for (const [file, text] of Object.entries(files)) await writeFile(path.join(root, name, file), text);
-  }
-  await writeFile(path.join(root, 'a-file'), '');
-  const templates = new Templates(root);
-  await templates.load();
-  t.same(
-    (await templates.describe()).map(({ name }) => name),
-    ['good'],
-  );
-  for (const [name, files] of Object.entries(broken))
-    t.same((await readdir(path.join(root, name))).sort(), Object.keys(files).sort(), name);
-});
-
-t.test('the size of a template is that of its image, whatever its description says', async (t) => {
-  const root = await folder(t);
-  const templates = new Templates(root);
-  t.match(await templates.ensure('minimal', 64, build(65)), { sizeMb: 65 });
-  await templates.ensure('debian', 64, build(64));
-  const images = templates.images();
-  t.same(images, [
-    { name: 'minimal', imagePath: path.join(root, 'minimal', 'rootfs.ext4') },
-    { name: 'debian', imagePath: path.join(root, 'debian', 'rootfs.ext4') },
-  ]);
-  for (const { imagePath } of images) await truncate(imagePath, 100 * MIB + 1);
-  t.equal(templates.get('minimal').sizeMb, 65, 'measured when it is asked for');
-  await templates.refresh();
-  t.equal(templates.get('minimal').sizeMb, 101, 'rounded up: a disk that is smaller cannot hold it');
-  t.match(await templates.describe(), [{ size_mb: 101 }, { size_mb: 101 }]);
-  const later = new Templates(root);
-  await later.load();
-  t.equal(later.get('debian').sizeMb, 101);
-
-  await rm(path.join(root, 'debian', 'rootfs.ext4'));
-  await later.refresh();
-  t.throws(() => later.get('debian'), { code: 'TEMPLATE_NOT_FOUND' });
-  t.same(
-    later.images().map(({ name }) => name),
-    ['minimal'],
-    'one whose image is gone is no longer offered',
-  );
-});
-
-t.test('what an image takes is what its blocks take', async (t) => {
-  const templates = new Templates(await folder(t));
-  await templates.ensure('minimal', 64, async (imagePath) => {
-    await writeFile(imagePath, Buffer.alloc(8192, 1));
-    await truncate(imagePath, 64 * MIB);
+t.test('a name is looked up in the team first, and of other teams nothing is told', async (t) => {
+  const { templates } = await templateStore(t);
+  await templates.ensure('minimal', image());
+  await makeTemplate(templates, { name: 'minimal' });
+  await makeTemplate(templates, { name: 'secret', team_id: OTHER_TEAM });
+  t.equal(templates.get(TEAM, 'minimal').file.team_id, TEAM);
+  t.equal(templates.get(OTHER_TEAM, 'minimal').file.team_id, PLATFORM_TEAM_ID);
+  t.throws(() => templates.get(TEAM, 'secret'), {
+    code: 'TEMPLATE_NOT_FOUND',
+    detail: /"secret".*There are: minimal\.$/,
   });
-  const [info] = await templates.describe();
-  t.match(info, { name: 'minimal', size_mb: 64, warm: [] });
-  t.ok(info && info.allocated_bytes >= 8192 && info.allocated_bytes < MIB, `${info?.allocated_bytes}`);
 });
 
 t.test(
-  'a sandbox starts from the saved machine of its shape, if its disk is not larger than wished',
+  'folders that are not whole are not offered; only those that were built here are strays',
   async (t) => {
-    const root = await folder(t);
-    const templates = new Templates(path.join(root, 'templates'));
-    const { imagePath } = await templates.ensure('minimal', 64, build());
-    const image = { kind: 'image', imagePath };
-    t.same(templates.sourceOf(wish()), image);
-    t.equal(templates.hasWarm('minimal', shape), false);
-    t.equal(templates.hasWarm('unknown', shape), false);
-
-    const saved = await snapshot(root, 'first', 20_480);
-    await templates.keepWarm('minimal', shape, 20_480, saved);
-    t.equal(templates.hasWarm('minimal', shape), true);
-    t.equal(templates.warmCount('minimal'), 1);
-    const source = templates.sourceOf(wish());
-    t.match(source, { kind: 'snapshot' });
-    const dir = source.kind === 'snapshot' ? source.dir : '';
-    t.equal(await readFile(path.join(dir, 'memory'), 'utf8'), 'memory of first');
-    t.notOk((await readdir(root)).includes('first'), 'it was moved');
-
-    t.same(templates.sourceOf(wish({ disk_size_mb: 40_960 })), source, 'a disk can grow');
-    t.same(templates.sourceOf(wish({ disk_size_mb: 20_479 })), image, 'and not shrink');
-    t.same(templates.sourceOf(wish({ memory_mb: 1024 })), image);
-    t.same(templates.sourceOf(wish({ vcpus: 2 })), image);
-    t.throws(() => templates.sourceOf(wish({ template: 'unknown' })), { code: 'TEMPLATE_NOT_FOUND' });
-
-    await templates.keepWarm('minimal', shape, 20_480, await snapshot(root, 'second', 20_480));
-    t.equal(
-      await readFile(path.join(dir, 'memory'), 'utf8'),
-      'memory of second',
-      'a newer one takes its place',
+    const { templates, open, paths } = await templateStore(t);
+    await makeTemplate(templates, { name: 'good' });
+    const whole = await readdir(paths.templates);
+    const unfinished = 't-aaaaaaaaaaaaaaaaaaaa';
+    const broken: Record<string, Record<string, string>> = {
+      empty: {},
+      [unfinished]: { 'rootfs.ext4': 'image' },
+      'no-image': { 'template.json': JSON.stringify(templateFile('no-image')) },
+      'no-memory': { 'template.json': JSON.stringify(templateFile('no-memory', { memory: true })) },
+      cut: { 'rootfs.ext4': 'image', 'template.json': '{"v":1,"name":"cu' },
+      // Of a version that is newer than this one.
+      't-bbbbbbbbbbbbbbbbbbbb': { 'rootfs.ext4': 'image', 'template.json': '{"v":3}' },
+      'no-object': { 'rootfs.ext4': 'image', 'template.json': 'null' },
+    };
+    for (const [name, files] of Object.entries(broken)) {
+      await mkdir(path.join(paths.templates, name));
+      for (const [file, text] of Object.entries(files))
+        await writeFile(path.join(paths.templates, name, file), text);
+    }
+    await writeFile(path.join(paths.templates, 'a-file'), '');
+    const later = await open();
+    t.same(names(await later.describe()), ['good']);
+    const strays = await later.strays();
+    t.same(
+      strays.map(({ id }) => id),
+      [unfinished],
     );
-
-    const later = new Templates(path.join(root, 'templates'));
-    await later.load();
-    t.same(later.sourceOf(wish()), source, 'and is found again');
-    t.match(await later.describe(), [{ name: 'minimal', warm: ['1x512x20480'] }]);
+    for (const stray of strays) t.equal(await later.removeStray(stray), true);
+    const { [unfinished]: _, ...kept } = broken;
+    t.same((await readdir(paths.templates)).sort(), [...Object.keys(kept), ...whole, 'a-file'].sort());
   },
 );
 
-t.test('a saved machine that is damaged is not used', async (t) => {
-  const root = await folder(t);
-  const templates = new Templates(root);
-  const { imagePath } = await templates.ensure('minimal', 64, build());
-  for (const [key, text] of [
-    ['1x512', '{"v":1,'],
-    ['2x512', '{"disk_size_mb":100}'],
-  ] as const) {
-    await mkdir(path.join(root, 'minimal', 'warm', key), { recursive: true });
-    await writeFile(path.join(root, 'minimal', 'warm', key, 'meta.json'), text);
+t.test('an unfinished template stays as long as a disk stands on its image', async (t) => {
+  const { templates, paths, origins } = await templateStore(t, { diskKind: 'device-mapper' });
+  const dir = path.join(paths.templates, 't-aaaaaaaaaaaaaaaaaaaa');
+  await mkdir(dir);
+  await image()(path.join(dir, 'rootfs.ext4'));
+  const sandbox = path.join(paths.sandboxes, 'sb-aaaaaaaaaaaaaaaaaaaa', 'live');
+  await mkdir(sandbox, { recursive: true });
+  origins.set(sandbox, path.join(dir, 'rootfs.ext4'));
+  const [stray] = await templates.strays();
+  t.equal(stray && (await templates.removeStray(stray)), false);
+  origins.clear();
+  t.equal(stray && (await templates.removeStray(stray)), true);
+  t.same(await readdir(paths.templates), []);
+});
+
+t.test('a template that cannot be made leaves nothing', async (t) => {
+  const { templates, paths } = await templateStore(t);
+  const wish = { teamId: TEAM, name: 'python', overwrite: false };
+  await t.rejects(
+    templates.make(wish, async ({ dir }) => {
+      await image()(path.join(dir, 'rootfs.ext4'));
+      t.same(await templates.strays(), [], 'while it is being made it is no stray');
+      await t.rejects(makeTemplate(templates), { code: 'TEMPLATE_EXISTS', detail: /being made right now/ });
+      throw new Error('it does not boot');
+    }),
+    { message: 'it does not boot' },
+  );
+  t.same(await readdir(paths.templates), []);
+  t.same(await templates.describe(), []);
+  await makeTemplate(templates);
+  await t.rejects(makeTemplate(templates), { code: 'TEMPLATE_EXISTS' });
+});
+
+t.test('one that is overwritten goes at once, if nobody needs it', async (t) => {
+  const { templates, open, paths, clock } = await templateStore(t);
+  const first = await makeTemplate(templates);
+  clock.advance(1);
+  const second = await makeTemplate(templates, {}, { overwrite: true });
+  t.same(await readdir(paths.templates), [second.id]);
+  t.not(second.id, first.id);
+  t.ok(second.created_at > first.created_at, 'also when the clock has not moved as far');
+  const later = await open();
+  t.equal(later.get(TEAM, 'python').file.id, second.id);
+});
+
+t.test('one that is overwritten waits for the disks that stand on it, and never comes back', async (t) => {
+  const { templates, open, paths, origins } = await templateStore(t, { diskKind: 'device-mapper' });
+  const first = await makeTemplate(templates);
+  const sandbox = path.join(paths.sandboxes, 'sb-aaaaaaaaaaaaaaaaaaaa', 'snapshot');
+  await mkdir(sandbox, { recursive: true });
+  origins.set(sandbox, path.join(paths.templates, first.id, 'rootfs.ext4'));
+  const second = await makeTemplate(templates, {}, { overwrite: true });
+  t.same((await readdir(paths.templates)).sort(), [first.id, second.id].sort());
+  t.match(await templates.describe(), [{ id: second.id }]);
+  t.same(
+    await readFile(path.join(paths.templates, first.id, 'rootfs.ext4')).then(({ length }) => length > 0),
+    true,
+  );
+
+  const later = await open();
+  await later.remove(TEAM, 'python');
+  t.same(await later.describe(), [], 'the one before it is no template any more');
+  t.same(await (await open()).describe(), []);
+  const [stray] = await later.strays();
+  t.equal(stray?.id, first.id);
+  t.equal(stray && (await later.isNeeded(stray)), true);
+  origins.clear();
+  t.equal(stray && (await later.removeStray(stray)), true);
+  t.same(await readdir(paths.templates), []);
+});
+
+t.test('a template is removed only when nobody needs it', async (t) => {
+  const { templates, paths, origins } = await templateStore(t, { diskKind: 'device-mapper' });
+  await templates.ensure('minimal', image());
+  const { id } = await makeTemplate(templates);
+  const imagePath = path.join(paths.templates, id, 'rootfs.ext4');
+  const users = {
+    'sb-aaaaaaaaaaaaaaaaaaaa': path.join(paths.sandboxes, 'sb-aaaaaaaaaaaaaaaaaaaa', 'live'),
+    'the copy k-aaaaaaaaaaaaaaaaaaaa of a sandbox': path.join(paths.captures, 'k-aaaaaaaaaaaaaaaaaaaa'),
+    'the saved machine minimal 1x512': path.join(paths.templates, 'minimal', 'warm', '1x512'),
+  };
+  const own = path.join(paths.templates, id, 'warm-device-mapper', '1x512');
+  for (const dir of [...Object.values(users), own]) {
+    await mkdir(dir, { recursive: true });
+    origins.set(dir, imagePath);
   }
-  const later = new Templates(root);
-  await later.load();
-  t.same(later.sourceOf(wish()), { kind: 'image', imagePath });
-  t.equal(later.warmCount('minimal'), 0);
+  await t.rejects(templates.remove(TEAM, 'python'), {
+    code: 'TEMPLATE_IN_USE',
+    data: { users: Object.keys(users) },
+  });
+  t.equal(templates.get(TEAM, 'python').file.id, id, 'it is offered as before');
+  for (const dir of Object.values(users)) origins.delete(dir);
+  await templates.lend(templates.get(TEAM, 'python'), 'sb-bbbbbbbbbbbbbbbbbbbb', async () => {
+    await t.rejects(templates.remove(TEAM, 'python'), {
+      code: 'TEMPLATE_IN_USE',
+      data: { users: ['sb-bbbbbbbbbbbbbbbbbbbb'] },
+    });
+  });
+  t.match(await templates.remove(TEAM, 'python'), { id, name: 'python' }, 'its own booted states go along');
+  t.same(await readdir(paths.templates), ['minimal']);
+  await t.rejects(templates.remove(TEAM, 'python'), { code: 'TEMPLATE_NOT_FOUND' });
+  await t.rejects(templates.remove(TEAM, 'minimal'), { code: 'FORBIDDEN' });
+  t.match(await templates.remove(PLATFORM_TEAM_ID, 'minimal'), { name: 'minimal' });
+});
+
+t.test('the size of a template is that of its image, whatever its description says', async (t) => {
+  const { templates, open, paths } = await templateStore(t);
+  t.match(await templates.ensure('minimal', image(65)), { sizeMb: 65 });
+  await makeTemplate(templates);
+  const flat = await makeTemplate(templates, { name: 'flat', kind: 'snapshot' });
+  const images = templates.images();
+  t.same(names(images), ['minimal', 'python'], 'what was made from a sandbox stays as small as it is');
+  for (const { imagePath } of images) await truncate(imagePath, 100 * MIB + 1);
+  t.equal(templates.get(TEAM, 'minimal').sizeMb, 65, 'measured when it is asked for');
+  await templates.refresh();
+  t.equal(templates.get(TEAM, 'minimal').sizeMb, 101, 'rounded up: a disk that is smaller cannot hold it');
+  const later = await open();
+  t.equal(later.get(TEAM, 'python').sizeMb, 101);
+
+  await rm(path.join(paths.templates, flat.id, 'rootfs.ext4'));
+  await later.refresh();
+  t.throws(() => later.get(TEAM, 'flat'), { code: 'TEMPLATE_NOT_FOUND' }, 'its image is gone');
+});
+
+t.test('the command that made a template finds it again', async (t) => {
+  const { templates, open } = await templateStore(t);
+  const { id } = await makeTemplate(templates, { command_id: 'c-1' });
+  t.equal(templates.madeBy('c-1')?.file.id, id);
+  t.equal((await open()).madeBy('c-1')?.file.id, id);
+  t.equal(templates.madeBy('c-2'), undefined);
 });

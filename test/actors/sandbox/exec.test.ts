@@ -35,6 +35,17 @@ t.test('a shell command, a program, and their defaults', async (t) => {
   );
 });
 
+t.test('what the template says holds where the request says nothing', async (t) => {
+  const defaults = { user: 'app', cwd: '/srv', env: { A: '1', B: '2' } };
+  t.match(guestRequestOf({ cmd: 'x' }, 'c', defaults), defaults);
+  t.match(guestRequestOf({ cmd: 'x', user: 'root', cwd: '/', env: { B: '3', C: '4' } }, 'c', defaults), {
+    user: 'root',
+    cwd: '/',
+    env: { A: '1', B: '3', C: '4' },
+  });
+  t.equal(guestRequestOf({ cmd: 'x', env: { A: '' } }, 'c', defaults).env?.A, '', 'also with nothing in it');
+});
+
 t.test('the command id names the program in the guest: the same one attaches again', async (t) => {
   const idOf = (commandId: string) => guestRequestOf({ cmd: 'x' }, commandId).execId;
   t.equal(idOf('c-1'), idOf('c-1'));

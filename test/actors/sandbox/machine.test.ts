@@ -1,74 +1,15 @@
 import t from 'tap';
-import type { AnyMachineSnapshot } from 'xstate';
-import type { SandboxContext } from '../../../src/actors/sandbox/context.ts';
 import { sandboxMachine } from '../../../src/actors/sandbox/machine.ts';
 import { sandboxStepNames } from '../../../src/actors/sandbox/steps/names.ts';
 import {
   activeSteps,
-  begin,
   decide,
-  type Effect,
   restore,
   stateName,
   stepDone,
   stepFailed,
 } from '../../../src/actors/system/decide.ts';
-import { sandboxInput } from './support.ts';
-
-const input = sandboxInput();
-const error = { code: 'STEP_FAILED', detail: 'it failed' } as const;
-
-/** Walks the machine: the name of an event of its own, `ok` or `fail` for the step that the state invokes. */
-class Walk {
-  snapshot: AnyMachineSnapshot;
-  effects: Effect[] = [];
-  constructor(overrides: Partial<SandboxContext['options']> = {}) {
-    const first = begin(sandboxMachine, { ...input, options: { ...input.options, ...overrides } });
-    this.snapshot = first.snapshot;
-    this.effects = first.effects;
-  }
-  get state(): string {
-    return stateName(this.snapshot.value);
-  }
-  get context(): SandboxContext {
-    return this.snapshot.context as SandboxContext;
-  }
-  go(...moves: Array<string | { type: string; [key: string]: unknown }>): this {
-    for (const move of moves) {
-      const event = this.#event(move);
-      if (!this.snapshot.can(event as never)) throw new Error(`${this.state} does not take ${event.type}`);
-      const next = decide(sandboxMachine, this.snapshot, { atMs: 1000, ...event } as never);
-      this.snapshot = next.snapshot;
-      this.effects = next.effects;
-    }
-    return this;
-  }
-  #event(move: string | { type: string }): { type: string } {
-    if (typeof move !== 'string') return move;
-    const step = activeSteps(this.snapshot)[0];
-    if (move === 'ok' && step) return stepDone(step.invokeId, {});
-    if (move === 'fail' && step) return stepFailed(step.invokeId, error);
-    if (move === 'backOff') return { type: 'xstate.after.backOff.sandbox.stranded' };
-    return { type: move, command: { id: `c-${move}`, name: move, deadlineMs: 1 }, body: {} } as {
-      type: string;
-    };
-  }
-  /** The steps that the last transition begins. */
-  get begins(): string[] {
-    return this.effects.flatMap((effect) => (effect.kind === 'start' ? [effect.step] : []));
-  }
-  /** How the last transition answers: the command, and the error's code. */
-  get answer(): [unknown, unknown] | undefined {
-    const found = this.effects.find(
-      (effect) => effect.kind === 'act' && effect.type === 'answer' && effect.params.commandId !== null,
-    );
-    if (found?.kind !== 'act') return undefined;
-    return [found.params.commandId, (found.params.error as { code: string } | null)?.code ?? null];
-  }
-}
-
-const running = (overrides = {}) => new Walk(overrides).go('ok', 'ok', 'ok', 'ok');
-const paused = () => running().go('pause', 'ok', 'ok', 'ok', 'ok', 'ok', 'ok', 'ok');
+import { CAPTURE, error, paused, running, Walk } from './machine-walk.ts';
 
 t.test('the happy path goes through every step in order', async (t) => {
   const walk = new Walk();
@@ -110,7 +51,7 @@ t.test('the happy path goes through every step in order', async (t) => {
     'drain',
     'freezeVcpus',
     'saveVm',
-    'stopVm',
+    'retireVm',
     'detachDisk',
     'commitSnapshot',
     'releaseSlot',
@@ -178,8 +119,11 @@ t.test('draining never stops a pause', async (t) => {
   t.equal(running().go('pause', 'fail').state, 'pausing.freezing');
 });
 
-t.test('a thaw that fails is a crash: the disk is kept', async (t) => {
+t.test('a thaw that fails is tried again, and is a crash then: the disk is kept', async (t) => {
   const walk = running().go('pause', 'ok', 'ok', 'fail', 'fail');
+  t.equal(walk.state, 'pausing.thawingAgain');
+  t.same(walk.begins, ['thawVcpus']);
+  walk.go('fail');
   t.equal(walk.state, 'crashed.cleaning');
   t.same(walk.begins, ['clearWreck']);
   walk.go('ok');
@@ -272,6 +216,23 @@ t.test('a machine that ends by itself is a crash; restart boots it on the same d
   t.equal(walk.context.execution, 2);
 });
 
+t.test('a paused sandbox can be booted on its disk: its memory is given up', async (t) => {
+  const walk = paused().go('restart');
+  t.equal(walk.state, 'restarting.forgetting');
+  walk.go('ok', 'ok', 'ok', 'ok', 'ok', 'ok');
+  t.equal(walk.state, 'running');
+  t.same(walk.answer, ['c-restart', null]);
+  t.equal(walk.context.execution, 2);
+  const kept = paused().go('restart', 'fail');
+  t.equal(kept.state, 'paused', 'when that fails it is paused as before');
+  t.same(kept.answer, ['c-restart', 'STEP_FAILED']);
+  t.equal(
+    paused().go('restart', 'ok', 'fail', 'ok').state,
+    'crashed.resting',
+    'later, its disk is what is left',
+  );
+});
+
 t.test('every failure of a restart ends as crashed', async (t) => {
   for (let steps = 0; steps < 5; steps += 1) {
     const walk = running().go('restart', ...Array<string>(steps).fill('ok'), 'fail', 'ok');
@@ -347,11 +308,14 @@ t.test('a disk that the kernel gave up is a crash, whatever was under way', asyn
 
 t.test('commands that do not fit are not taken', async (t) => {
   const takes = (walk: Walk): string[] =>
-    ['pause', 'resume', 'restart', 'ping', 'destroy'].filter((type) => walk.snapshot.can({ type } as never));
+    ['pause', 'resume', 'capture', 'restart', 'resize', 'ping', 'destroy'].filter((type) =>
+      walk.snapshot.can({ type } as never),
+    );
   t.same(takes(new Walk()), []);
-  t.same(takes(running()), ['pause', 'restart', 'ping', 'destroy']);
+  t.same(takes(running()), ['pause', 'capture', 'restart', 'ping', 'destroy']);
   t.same(takes(running().go('pause')), []);
-  t.same(takes(paused()), ['resume', 'destroy']);
+  t.same(takes(running().go({ type: 'capture', ...CAPTURE })), []);
+  t.same(takes(paused()), ['resume', 'capture', 'restart', 'resize', 'destroy']);
   t.same(takes(paused().go('resume')), []);
 });
 

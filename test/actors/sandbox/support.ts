@@ -52,7 +52,10 @@ export const VM: VmRef = { sandboxId: SANDBOX_ID, runDir: '/host/run', pid: 4711
 /** Marks what must stay on the host: whatever holds it is told from whatever may be seen. */
 export const HIDDEN = 'must-stay-on-the-host';
 
-/** Contexts as they come up, with `HIDDEN` in everything that no caller may see. */
+/** Marks what is shown to whoever looks into a sandbox, and is no part of what callers are answered. */
+export const INSIDE = 'seen-by-those-who-look-inside';
+
+/** Contexts as they come up, with `HIDDEN` and `INSIDE` in everything that no caller may see. */
 export const contexts: fc.Arbitrary<SandboxContext> = fc
   .record({
     teamId: fc.uuid(),
@@ -86,7 +89,7 @@ export const contexts: fc.Arbitrary<SandboxContext> = fc
     machineId: HIDDEN,
     secret: HIDDEN,
     slot: up
-      ? { ...SLOT, namespace: HIDDEN, namespacePath: `/${HIDDEN}`, tap: HIDDEN, address: HIDDEN }
+      ? { ...SLOT, namespace: INSIDE, namespacePath: `/${HIDDEN}`, tap: HIDDEN, address: HIDDEN }
       : null,
     vm: up ? { ...VM, runDir: `/${HIDDEN}/run`, startTicks: HIDDEN } : null,
     diskPath: up ? `/${HIDDEN}/disk` : null,
@@ -94,7 +97,7 @@ export const contexts: fc.Arbitrary<SandboxContext> = fc
       code: 'STEP_FAILED' as const,
       detail: error.detail,
       data: { field: error.field, where: HIDDEN },
-      causes: [HIDDEN],
+      causes: [INSIDE],
     },
     command: busy ? { id: 'c-1', name: 'pause', deadlineMs: 1 } : null,
   }));

@@ -24,9 +24,20 @@ import { SLOT, sandboxInput, VM } from './support.ts';
 type Move =
   | { kind: 'done'; output: unknown }
   | { kind: 'failed'; code: string }
-  | { kind: 'command'; name: 'pause' | 'resume' | 'restart' | 'destroy' | 'ping' }
+  | { kind: 'command'; name: keyof typeof BODIES }
   | { kind: 'own'; type: 'exec' | 'expired' | 'spaceLow' | 'diskLost' }
   | { kind: 'timer' };
+
+/** The commands, and what they come with. */
+const BODIES = {
+  pause: {},
+  resume: {},
+  capture: { dir: '/host/captures/k-1', memory: true },
+  restart: {},
+  resize: { disk_size_mb: 2048 },
+  destroy: {},
+  ping: {},
+};
 
 const move: fc.Arbitrary<Move> = fc.oneof(
   {
@@ -61,7 +72,7 @@ const move: fc.Arbitrary<Move> = fc.oneof(
     weight: 3,
     arbitrary: fc.record({
       kind: fc.constant('command' as const),
-      name: fc.constantFrom('pause', 'resume', 'restart', 'destroy', 'ping'),
+      name: fc.constantFrom(...(Object.keys(BODIES) as Array<keyof typeof BODIES>)),
     }),
   },
   {
@@ -95,7 +106,7 @@ function eventOf(
       return step && stepFailed(step.invokeId, { code: at.code, detail: `failure ${number}` });
     case 'command': {
       const command = { id: `c-${number}`, name: at.name, deadlineMs: atMs + 1 };
-      const event = { type: at.name, command, body: {}, atMs };
+      const event = { type: at.name, command, body: BODIES[at.name], atMs };
       return snapshot.can(event as never) ? event : undefined;
     }
     case 'own': {

@@ -1,22 +1,18 @@
 import fc from 'fast-check';
 import t from 'tap';
 import type { HostInfo } from '../../../src/actors/host/protocol.ts';
-import type { SandboxOptions } from '../../../src/actors/sandbox/protocol.ts';
-import { rankHosts } from '../../../src/actors/scheduler/placement.ts';
+import type { AskedOptions } from '../../../src/actors/scheduler/options.ts';
+import { offersOf, rankPlaces, templateNames } from '../../../src/actors/scheduler/placement.ts';
+import { DEFAULT_TEAM_ID, PLATFORM_TEAM_ID } from '../../../src/ids.ts';
+import { exampleTemplate } from '../../support/templates.ts';
 import { hostInfo, someHosts } from '../host/hosts.ts';
 
-const options: SandboxOptions = {
-  template: 'minimal',
-  vcpus: 1,
-  memory_mb: 512,
-  disk_size_mb: 20_480,
-  timeout_s: 0,
-  on_timeout: 'pause',
-  auto_resume: false,
-};
-const ids = (hosts: HostInfo[], wish: Partial<SandboxOptions> = {}): string[] =>
-  rankHosts(hosts, { ...options, ...wish }).map((host) => host.host_id);
-const template = (...warm: string[]) => [{ name: 'minimal', size_mb: 64, allocated_bytes: 1, warm }];
+const TEAM = DEFAULT_TEAM_ID;
+const OTHER_TEAM = '00000000-0000-4000-8000-000000000002';
+
+const ids = (hosts: HostInfo[], asked: AskedOptions = {}): string[] =>
+  rankPlaces(offersOf(hosts, TEAM, asked.template ?? 'minimal'), asked).map(({ hostId }) => hostId);
+const template = (...warm: string[]) => [exampleTemplate({ warm })];
 
 t.test('only hosts that are ready', async (t) => {
   const states = ['starting', 'draining', 'stopped', 'ready'] as const;
@@ -62,8 +58,73 @@ t.test('a saved machine does not help where there is no room', async (t) => {
   );
 });
 
+t.test("the team's template before the platform's, and nobody else's", async (t) => {
+  const own = exampleTemplate({ id: 't-own', team_id: TEAM });
+  const other = exampleTemplate({ id: 't-other', team_id: OTHER_TEAM });
+  const hosts = [
+    hostInfo({ host_id: 'platform' }),
+    hostInfo({ host_id: 'own', templates: [exampleTemplate(), own] }),
+    hostInfo({ host_id: 'other', templates: [other] }),
+  ];
+  const offers = (team: string) =>
+    offersOf(hosts, team, 'minimal').map(({ host, template: { id } }) => [host.host_id, id]);
+  t.same(offers(TEAM), [['own', 't-own']]);
+  t.same(offers(OTHER_TEAM), [['other', 't-other']]);
+  for (const team of [PLATFORM_TEAM_ID, '00000000-0000-4000-8000-000000000003'])
+    t.same(offers(team), [
+      ['platform', 'minimal'],
+      ['own', 'minimal'],
+    ]);
+  t.same(offersOf(hosts, TEAM, 'debian'), []);
+});
+
+t.test("of a team's templates of one name, the newest; of the platform's, all", async (t) => {
+  const made = (team_id: string, host_id: string, created_at: string): HostInfo =>
+    hostInfo({ host_id, templates: [exampleTemplate({ team_id, created_at })] });
+  const both = (team: string): HostInfo[] => [
+    made(team, 'old', '2026-01-01T00:00:00.000Z'),
+    made(team, 'new', '2026-01-01T00:00:00.001Z'),
+  ];
+  t.same(ids(both(TEAM)), ['new']);
+  t.same(ids(both(PLATFORM_TEAM_ID)), ['old', 'new']);
+  const [old, newest] = both(TEAM);
+  t.same(ids([old, { ...newest, state: 'draining' }] as HostInfo[]), [], 'the old one is another template');
+});
+
+t.test('names that a team may use', async (t) => {
+  const named = (name: string, team_id: string) => exampleTemplate({ name, team_id });
+  const hosts = [
+    hostInfo({ templates: [named('b', TEAM), named('c', PLATFORM_TEAM_ID), named('z', OTHER_TEAM)] }),
+    hostInfo({ templates: [named('c', TEAM), named('a', PLATFORM_TEAM_ID)], state: 'draining' }),
+  ];
+  t.same(templateNames(hosts, TEAM), ['a', 'b', 'c']);
+  t.same(templateNames([], TEAM), []);
+});
+
+t.test('a template with a memory: only with its own sizes', async (t) => {
+  const memory = (changes = {}) => [
+    exampleTemplate({ memory: true, vcpus: 2, memory_mb: 1_024, ...changes }),
+  ];
+  const hosts = [hostInfo({ host_id: 'one', templates: memory() })];
+  for (const asked of [{}, { vcpus: 2 }, { vcpus: 2, memory_mb: 1_024, disk_size_mb: 99_999 }])
+    t.same(ids(hosts, asked), ['one']);
+  for (const asked of [{ vcpus: 1 }, { memory_mb: 512 }, { vcpus: 2, memory_mb: 1_023 }])
+    t.throws(() => ids(hosts, asked), {
+      code: 'INVALID_SIZE',
+      detail: /2 vCPUs and 1024 MiB/,
+      data: { vcpus: asked.vcpus ?? 2, memory_mb: asked.memory_mb ?? 1_024, template_vcpus: 2 },
+    });
+  const another = hostInfo({ host_id: 'two', templates: memory({ vcpus: 1 }) });
+  t.same(ids([...hosts, another], { vcpus: 1 }), ['two'], 'where it is possible');
+  t.same(
+    ids([{ ...hosts[0], state: 'draining' } as HostInfo], { vcpus: 1 }),
+    [],
+    'nobody is there to say so',
+  );
+});
+
 t.test(
-  'property: every ready host once; with the template before without; among those, who fits before who does not',
+  'property: every ready host with the template once; those with room before those without',
   async (t) => {
     const wish = fc.record({
       vcpus: fc.integer({ min: 1, max: 8 }),
@@ -72,19 +133,23 @@ t.test(
     });
     const result = fc.check(
       fc.property(someHosts, wish, (hosts, wanted) => {
+        // Names are unique on a host.
+        const own = hosts.map((host) => ({ ...host, templates: host.templates.slice(0, 1) }));
         const has = (host: HostInfo): boolean => host.templates.some(({ name }) => name === wanted.template);
-        const fits = (host: HostInfo): boolean =>
+        const fits = (host: HostInfo | undefined): boolean =>
+          host !== undefined &&
           host.used.vcpus + wanted.vcpus <= host.capacity.vcpus &&
           host.used.memory_mb + wanted.memory_mb <= host.capacity.memory_mb;
-        const before = JSON.stringify(hosts);
-        const ranked = rankHosts(hosts, { ...options, ...wanted });
-        const ready = hosts.filter(({ state }) => state === 'ready');
-        const rank = (host: HostInfo): number => (has(host) ? 0 : 2) + (fits(host) ? 0 : 1);
+        const before = JSON.stringify(own);
+        const places = rankPlaces(offersOf(own, TEAM, wanted.template), wanted);
+        const ranked = places.map(({ hostId }) => own.find(({ host_id }) => host_id === hostId));
+        const expected = own.filter((host) => host.state === 'ready' && has(host));
         return (
-          JSON.stringify(hosts) === before &&
-          ranked.length === ready.length &&
-          ready.every((host) => ranked.includes(host)) &&
-          ranked.every((host, index) => index === 0 || rank(ranked[index - 1] ?? host) <= rank(host))
+          JSON.stringify(own) === before &&
+          ranked.length === expected.length &&
+          expected.every((host) => ranked.includes(host)) &&
+          ranked.every((host, index) => index === 0 || fits(ranked[index - 1]) || !fits(host)) &&
+          places.every(({ options }) => options.vcpus === wanted.vcpus && options.disk_size_mb === 20_480)
         );
       }),
       { numRuns: 1000 },

@@ -1,12 +1,13 @@
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
 import { assign, fromPromise, setup } from 'xstate';
 import { Actor } from '../../../src/actors/system/actor.ts';
 import type { ActorOptions, BaseContext } from '../../../src/actors/system/actor-options.ts';
 import type { CommandContext } from '../../../src/actors/system/command.ts';
-import { type ActorRecord, fileJournal } from '../../../src/actors/system/journal.ts';
+import { type ActorRecord, fileJournal, type Journal } from '../../../src/actors/system/journal.ts';
 import type { Step } from '../../../src/actors/system/step.ts';
 import { systemClock } from '../../../src/clock.ts';
 import { DormouseError } from '../../../src/errors/index.ts';
@@ -135,6 +136,90 @@ t.test('a command that the state does not take is refused with what it takes', a
     data: { state: 'shut', allowed: ['open'] },
   });
   await actor.stop();
+});
+
+t.test(
+  'who looks on is told of each transition once it is in the journal, and of each refusal',
+  async (t) => {
+    const seen: Array<Record<string, unknown>> = [];
+    const journaled: number[] = [];
+    const journal: Journal = {
+      load: async () => undefined,
+      async save(record) {
+        await delay(2);
+        journaled.push(record.seq);
+      },
+    };
+    const actor = await Actor.start(
+      door({
+        journal,
+        shownAs: { slam: ['bang', 'crash'] },
+        inspected: ({ transition, refused }) => {
+          const { seq, from, to, cause, commandId, step, record, snapshot } = transition;
+          t.ok(journaled.includes(seq), `${seq} is in the journal`);
+          t.equal(record.seq, seq);
+          t.equal(snapshot.value, to);
+          seen.push({ seq, from, to, cause, commandId, step, refused });
+        },
+      }),
+      undefined,
+    );
+    await actor.ask('open', {}, by('c-open'));
+    await t.rejects(actor.ask('open', {}, by('c-again')), { code: 'SANDBOX_WRONG_STATE' });
+    await actor.ask('close', {}, by('c-close'));
+    await t.rejects(actor.ask('slam', {}, by('c-slam')), { code: 'SANDBOX_WRONG_STATE' });
+    await actor.stop();
+    const quietly = { step: null, refused: null };
+    t.same(seen, [
+      { seq: 1, from: null, to: 'shut', cause: 'start', commandId: null, ...quietly },
+      { seq: 2, from: 'shut', to: 'opening', cause: 'open', commandId: 'c-open', ...quietly },
+      {
+        ...quietly,
+        seq: 3,
+        from: 'opening',
+        to: 'ajar',
+        cause: 'step.done',
+        commandId: 'c-open',
+        step: 'turnKey',
+      },
+      { seq: 3, from: 'ajar', to: 'ajar', cause: 'open', commandId: 'c-again', step: null, refused: 'open' },
+      { seq: 4, from: 'ajar', to: 'shut', cause: 'close', commandId: 'c-close', ...quietly },
+      {
+        seq: 4,
+        from: 'shut',
+        to: 'shut',
+        cause: 'slam',
+        commandId: 'c-slam',
+        step: null,
+        refused: 'bang or crash',
+      },
+    ]);
+  },
+);
+
+t.test('the present: what led there, which an actor that was started again does not know', async (t) => {
+  const options = door();
+  const actor = await Actor.start(options, undefined);
+  await actor.ask('open', {}, by('c-open'));
+  const { transition, refused } = actor.present();
+  const now = {
+    seq: 3,
+    from: 'opening',
+    to: 'ajar',
+    cause: 'step.done',
+    commandId: 'c-open',
+    step: 'turnKey',
+  };
+  t.match(transition, now);
+  t.equal(transition.record, actor.record);
+  t.equal(refused, null);
+  await actor.stop();
+  const next = await Actor.start(options, undefined);
+  const after = next.present().transition;
+  t.match(after, { seq: 3, from: null, to: 'ajar', cause: 'now', commandId: null, step: null, error: null });
+  t.equal(after.atMs, next.record.enteredAtMs);
+  t.equal(after.snapshot.value, 'ajar');
+  await next.stop();
 });
 
 t.test('a step that fails is undone, and the caller gets its error', async (t) => {

@@ -34,6 +34,8 @@ t.test('a disk is of the kind that its files say, whatever was chosen', async (t
   await writeFile(path.join(dir, 'disk.json'), '{}');
   await both.attach(disk, signal);
   await both.clone(dir, `${dir}-other`, signal);
+  await both.capture(disk, `${dir}-other`, signal);
+  await both.grow(dir, 2);
   await both.imageOf(dir);
   t.same(said.splice(0), [
     'device-mapper create',
@@ -42,6 +44,8 @@ t.test('a disk is of the kind that its files say, whatever was chosen', async (t
     'reflink remove',
     'device-mapper attach',
     'device-mapper clone',
+    'device-mapper capture',
+    'device-mapper grow',
     'device-mapper imageOf',
   ]);
 

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { execa } from 'execa';
 import t from 'tap';
@@ -53,6 +53,22 @@ for (const where of ['xfs', 'plain'] as const) {
     await disk.clone(live.dir, at('snapshot'), signal);
     t.equal(await blockCount(at('snapshot', 'disk')), changed);
 
+    // As a monitor has it: open, and written to without waiting for the disk.
+    const monitor = await open(attached.path, 'r+');
+    await monitor.write('early', 40 * MB);
+    await disk.capture(live, at('capture'), signal);
+    await monitor.write('late!', 40 * MB);
+    t.equal(await textAt(at('capture', 'disk'), 40 * MB), 'early');
+    t.equal(await textAt(attached.path, 40 * MB), 'late!', 'a copy shares nothing that is written to');
+    await monitor.write(Buffer.alloc(5), 0, 5, 40 * MB);
+    await monitor.close();
+
+    await disk.grow(at('snapshot'), 20481);
+    await disk.grow(at('snapshot'), 20480);
+    t.equal((await stat(at('snapshot', 'disk'))).size, 20481 * MB, 'a disk grows, and never shrinks');
+    t.equal(await blockCount(at('snapshot', 'disk')), changed, 'what is on it stays');
+    await t.rejects(disk.grow(at('never'), 64), { code: 'DISK_FAILED' });
+
     await disk.flatten(live, at('flat'), signal);
     await execa('e2fsck', ['-fn', at('flat')]);
     t.ok((await stat(at('flat'))).blocks * 512 <= 20 * MB, 'a flat image is sparse');
@@ -65,6 +81,14 @@ for (const where of ['xfs', 'plain'] as const) {
     await disk.remove({ sandboxId, dir: at('never') }, signal);
     t.equal((await readFile(imagePath)).compare(imageBefore), 0, 'the image was never written to');
   });
+}
+
+/** Five bytes of a file, as text. */
+async function textAt(file: string, position: number): Promise<string> {
+  const handle = await open(file, 'r');
+  const { buffer } = await handle.read({ buffer: Buffer.alloc(5), position });
+  await handle.close();
+  return buffer.toString();
 }
 
 /** Size in blocks of the ext4 file system on the disk: what resize2fs changed. */

@@ -1,13 +1,17 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
+import { within } from '../../../clock.ts';
 import { makeFolder } from '../../../durable-file.ts';
 import { MEMORY_FILE } from '../../../paths.ts';
 import type { SandboxContext } from '../context.ts';
 import type { SandboxDrivers, SandboxStep } from '../drivers.ts';
 import { checkSynced, readMeta } from '../snapshot-meta.ts';
 
+/** How long removing a disk may take, in milliseconds. It does not inherit the signal of what failed. */
+const UNDO_LIMIT_MS = 10_000;
+
 /** Disk and memory files: made, cloned, attached, detached. */
-export function diskSteps({ disk, cloneFile, checkSpace, pathsOf }: SandboxDrivers) {
+export function diskSteps({ disk, cloneFile, checkSpace, pathsOf, clock }: SandboxDrivers) {
   /** Makes sure that `live/` is there and empty: what an interrupted try left is worth nothing. */
   const emptyLive = async (context: SandboxContext): Promise<string> => {
     const { live, run } = pathsOf(context.id);
@@ -18,7 +22,7 @@ export function diskSteps({ disk, cloneFile, checkSpace, pathsOf }: SandboxDrive
   };
   const undoLive = async ({ id }: SandboxContext): Promise<void> => {
     const { live } = pathsOf(id);
-    await disk.remove({ sandboxId: id, dir: live }, AbortSignal.timeout(10_000));
+    await within(clock, UNDO_LIMIT_MS, (signal) => disk.remove({ sandboxId: id, dir: live }, signal));
     await rm(live, { recursive: true, force: true });
   };
   const undoDisk = ({ id }: SandboxContext, signal: AbortSignal): Promise<void> =>
@@ -62,7 +66,8 @@ export function diskSteps({ disk, cloneFile, checkSpace, pathsOf }: SandboxDrive
       await checkSpace();
       await checkSynced(snapshot, await readMeta(snapshot));
       const live = await emptyLive(context);
-      await disk.clone(snapshot, live, signal);
+      // It may have been made larger since.
+      await disk.clone(snapshot, live, signal, { sizeMb: context.options.disk_size_mb });
       await cloneFile(path.join(snapshot, MEMORY_FILE), path.join(live, MEMORY_FILE), signal);
       return {};
     },

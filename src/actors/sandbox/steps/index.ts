@@ -1,4 +1,5 @@
 import type { SandboxDrivers, SandboxStep } from '../drivers.ts';
+import { captureSteps } from './capture.ts';
 import { diskSteps } from './disk.ts';
 import { machineLifeSteps } from './machine-life.ts';
 import type { SandboxStepName } from './names.ts';
@@ -21,5 +22,5 @@ export function sandboxSteps(drivers: SandboxDrivers): Record<SandboxStepName, S
     vmm: undoVmm,
     snapshot: undoSnapshot,
   });
-  return { ...disk, ...slot, ...machine, ...snapshot, ...release };
+  return { ...disk, ...slot, ...machine, ...snapshot, ...captureSteps(drivers), ...release };
 }

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { bootId } from '../../../boot-id.ts';
 import { renameDurably, syncPath } from '../../../durable-file.ts';
 import { DormouseError } from '../../../errors/index.ts';
+import type { Logger } from '../../../log.ts';
 import { MEMORY_FILE, META_FILE, type SandboxPaths } from '../../../paths.ts';
 import type { SandboxContext } from '../context.ts';
 import type { SandboxDrivers, SandboxStep } from '../drivers.ts';
@@ -17,6 +18,19 @@ const exists = (file: string): Promise<boolean> =>
     () => true,
     () => false,
   );
+
+/** Makes sure that there is no `snapshot/`. Out of the way first, which is quick and is over with a power cut; the deleting can wait. */
+async function throwAway(
+  { root, snapshot }: Pick<SandboxPaths, 'root' | 'snapshot'>,
+  log: Pick<Logger, 'warn'>,
+): Promise<void> {
+  if (!(await exists(snapshot))) return;
+  const trash = path.join(root, `trash-${randomUUID().slice(0, 8)}`);
+  await renameDurably(snapshot, trash);
+  void rm(trash, { recursive: true, force: true }).catch((error: unknown) =>
+    log.warn({ err: error, trash }, 'an old snapshot could not be deleted yet'),
+  );
+}
 
 /** Saving a running machine and the way back from each point of it. */
 export function snapshotSteps(drivers: SandboxDrivers) {
@@ -98,11 +112,13 @@ export function snapshotSteps(drivers: SandboxDrivers) {
     timeoutMs: 15_000,
     acquires: ['snapshot'],
     releases: ['live'],
-    async run({ id }) {
+    async run({ id }, { log }) {
       const { live, snapshot } = pathsOf(id);
       if (await exists(live)) {
         // The way through a failed rollback leads here too, and then there may be nothing that could be loaded.
         await readMeta(live);
+        // One that a resume could not delete: this machine came from it, and is ahead of it.
+        await throwAway(pathsOf(id), log);
         await renameDurably(live, snapshot);
       }
       return {};
@@ -143,13 +159,16 @@ export function snapshotSteps(drivers: SandboxDrivers) {
     },
   };
 
-  /** Waits until memory and disk of the snapshot are on the host's disk, and notes it. Nobody waits for this. */
+  /** Waits until memory and disk of a snapshot of this boot are on the host's disk, and notes it. Nobody waits for this. */
   const flushSnapshot: SandboxStep = {
     name: 'flushSnapshot',
     direction: 'undo',
     timeoutMs: 600_000,
     async run({ id }, { signal }) {
       const { snapshot } = pathsOf(id);
+      // What a power cut has taken does not come back by being synced now: the mark would make it loadable.
+      const meta = await readMeta(snapshot).catch(() => undefined);
+      if (meta?.boot_id !== (await bootId())) return {};
       await syncPath(path.join(snapshot, MEMORY_FILE));
       await disk.sync(snapshot);
       if (!signal.aborted && (await exists(snapshot))) await markSynced(snapshot);
@@ -157,21 +176,37 @@ export function snapshotSteps(drivers: SandboxDrivers) {
     },
   };
 
-  /** The resumed guest runs: what it came from goes. Out of the way first, which is quick; the deleting can wait. */
+  /** The resumed guest runs: what it came from goes. */
   const discardSnapshot: SandboxStep = {
     name: 'discardSnapshot',
     direction: 'undo',
     timeoutMs: 30_000,
     releases: ['snapshot'],
     async run({ id }, { log }) {
-      const { root, snapshot } = pathsOf(id);
-      const trash = path.join(root, `trash-${randomUUID().slice(0, 8)}`);
-      if (await exists(snapshot)) {
-        await renameDurably(snapshot, trash);
-        void rm(trash, { recursive: true, force: true }).catch((error: unknown) =>
-          log.warn({ err: error, trash }, 'an old snapshot could not be deleted yet'),
-        );
-      }
+      await throwAway(pathsOf(id), log);
+      return {};
+    },
+  };
+
+  /**
+   * Gives the saved memory up and makes `snapshot/` the `live/` of a machine that will boot. The memory goes before the rename: from
+   * then on the folder is a disk and nothing that could be loaded. The disk grows before that: while there is no room for it, the
+   * memory is kept, and can be loaded on the larger disk as well.
+   */
+  const forgetMemory: SandboxStep = {
+    name: 'forgetMemory',
+    direction: 'undo',
+    timeoutMs: 15_000,
+    acquires: ['live'],
+    releases: ['snapshot'],
+    async run({ id, options }) {
+      const { live, snapshot } = pathsOf(id);
+      if (!(await exists(snapshot))) return {};
+      await disk.grow(snapshot, options.disk_size_mb);
+      await removeMeta(snapshot);
+      await vmm.discardSave(snapshot);
+      await rm(path.join(snapshot, MEMORY_FILE), { force: true });
+      await renameDurably(snapshot, live);
       return {};
     },
   };
@@ -188,6 +223,7 @@ export function snapshotSteps(drivers: SandboxDrivers) {
     relaunchVm,
     flushSnapshot,
     discardSnapshot,
+    forgetMemory,
     undoSnapshot,
   };
 }

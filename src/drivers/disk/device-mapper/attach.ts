@@ -1,5 +1,6 @@
 import { realpath } from 'node:fs/promises';
 import path from 'node:path';
+import { within } from '../../../clock.ts';
 import { DormouseError } from '../../../errors/index.ts';
 import { boundFileId, isBound, type SeenLoop, seeLoop, seeLoops } from '../../loop/look.ts';
 import { attachWritable, detachLoop, fileIdOf } from '../../loop/losetup.ts';
@@ -58,7 +59,9 @@ export async function attachDisk(
     return nodeOf(device);
   } catch (error) {
     // What is left when this fails too is in the ledger of whom it is attached for.
-    await detachDisk(ports, { device, dir }, AbortSignal.timeout(UNDO_LIMIT_MS)).catch(() => {});
+    await within(ports.clock, UNDO_LIMIT_MS, (undoing) => detachDisk(ports, { device, dir }, undoing)).catch(
+      () => {},
+    );
     throw error;
   }
 }

@@ -1,11 +1,13 @@
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { mkdir, realpath, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { execa } from 'execa';
+import { within } from '../../../clock.ts';
 import { syncFolder } from '../../../durable-file.ts';
+import { seeLoop } from '../../loop/look.ts';
 import { cloneFile, diskError, PARTIAL_SUFFIX } from '../files.ts';
 import { attachDisk } from './attach.ts';
 import { detachDisk } from './detach.ts';
-import { seeDevice } from './devices.ts';
+import { loopsUnder, seeDevice } from './devices.ts';
 import { deviceName, flatteningName, nodeOf } from './names.ts';
 import type { DeviceMapperPorts } from './ports.ts';
 import { COW_FILE, readRecord, writeRecord } from './record.ts';
@@ -15,11 +17,13 @@ const UNDO_LIMIT_MS = 10_000;
 
 /**
  * Writes the disk as an image of its own to `imagePath`: the merged view of origin and copy-on-write file, copied sparsely, its file
- * system checked (which replays the journal of a guest that was paused) and made as small as it goes. Only attaching the
+ * system checked (which replays the journal of a guest that was paused) and made as small as it goes. Of a clone, only what the file
+ * system uses is read. Only attaching the
  * device runs in the lane; the copy takes seconds and must not delay anybody.
  *
  * The disk is read through its own device where that is attached, because what was written to it may not have reached
- * the file yet. Otherwise it is read through a clone of its file, so that a snapshot is not touched.
+ * the file yet. Otherwise, as when the sandbox's device is that of another folder, it is read through a clone of its file, so
+ * that a snapshot is not touched.
  *
  * @throws what `attachDisk` throws; `DISK_FULL`, `DISK_FAILED`; the signal's reason when it aborts. Nothing is left then.
  */
@@ -30,13 +34,14 @@ export async function flattenDisk(
   signal: AbortSignal,
 ): Promise<void> {
   const partial = `${imagePath}${PARTIAL_SUFFIX}`;
-  const attached = seeDevice(deviceName(sandboxId)) !== undefined;
   try {
-    if (attached) await copySparsely(nodeOf(deviceName(sandboxId)), partial, signal);
+    if (await isAttached(deviceName(sandboxId), dir))
+      await copySparsely(nodeOf(deviceName(sandboxId)), partial, signal);
     else
-      await withClone(ports, { sandboxId, dir, work: `${imagePath}.flat` }, signal, (node) =>
-        copySparsely(node, partial, signal),
-      );
+      await withClone(ports, { sandboxId, dir, work: `${imagePath}.flat` }, signal, async (node) => {
+        // A disk is mostly empty, and reading that takes as long as if it were not.
+        if (!(await ports.copyFileSystem(node, partial, signal))) await copySparsely(node, partial, signal);
+      });
     await ports.shrink(partial, signal);
     await rename(partial, imagePath);
     await syncFolder(path.dirname(imagePath));
@@ -45,6 +50,14 @@ export async function flattenDisk(
     if (signal.aborted) throw signal.reason;
     throw diskError(`The disk in ${dir} could not be written to ${imagePath}`, error);
   }
+}
+
+/** Whether the device is that of the disk in `dir`, and not of a disk that it was copied from. */
+async function isAttached(device: string, dir: string): Promise<boolean> {
+  const seen = seeDevice(device);
+  if (!seen) return false;
+  const cow = path.join(await realpath(dir), COW_FILE);
+  return loopsUnder(seen).some((loop) => seeLoop(loop)?.backingFile === cow);
 }
 
 /** Attaches a clone of the disk while `use` runs. */
@@ -56,7 +69,7 @@ async function withClone(
 ): Promise<void> {
   const device = flatteningName(sandboxId);
   const undo = async (): Promise<void> => {
-    await detachDisk(ports, { device, dir: work }, AbortSignal.timeout(UNDO_LIMIT_MS));
+    await within(ports.clock, UNDO_LIMIT_MS, (undoing) => detachDisk(ports, { device, dir: work }, undoing));
     await rm(work, { recursive: true, force: true });
   };
   await undo();

@@ -4,9 +4,10 @@ import { makeFolder, syncPath } from '../../../durable-file.ts';
 import { DormouseError } from '../../../errors/index.ts';
 import { isSandboxId } from '../../../ids.ts';
 import { seeLoop, seeLoops } from '../../loop/look.ts';
-import { allocatedBytes, cloneFile, diskError, filesOf, PARTIAL_SUFFIX } from '../files.ts';
+import { allocatedBytes, diskError, filesOf, PARTIAL_SUFFIX } from '../files.ts';
 import type { DiskDriver, HeldDevice } from '../types.ts';
 import { attachDisk, checkStatus, diskLost } from './attach.ts';
+import { captureDisk, cloneDisk } from './clone.ts';
 import { cowBytes } from './cow-size.ts';
 import { detachDisk } from './detach.ts';
 import { loopsUnder, seeDevice, seeDevices } from './devices.ts';
@@ -16,7 +17,6 @@ import { deviceName, flatteningName, ownerOf } from './names.ts';
 import type { DeviceMapperPorts } from './ports.ts';
 import {
   COW_FILE,
-  checkImage,
   findRecord,
   imageSectorsOf,
   newRecord,
@@ -66,15 +66,21 @@ export function createDeviceMapperDriver(ports: DeviceMapperPorts): DiskDriver {
       await writeRecord(dir, record);
     },
 
-    async clone(fromDir, toDir, signal, { sizeMb } = {}) {
-      const from = await readRecord(fromDir);
-      await checkImage(from);
-      const record = { ...from, size_mb: Math.max(from.size_mb, sizeMb ?? 0) };
-      await makeFolder(toDir);
-      await cloneFile(path.join(fromDir, COW_FILE), path.join(toDir, COW_FILE), signal, {
-        sizeBytes: cowBytes(sectorsOf(record)),
+    clone: cloneDisk,
+
+    capture: ({ sandboxId, dir }, toDir, signal) =>
+      captureDisk({ device: deviceName(sandboxId), dir }, toDir, signal),
+
+    // The file first: one that is larger than its record says does no harm.
+    async grow(dir, sizeMb) {
+      const record = await readRecord(dir);
+      if (record.size_mb >= sizeMb) return;
+      const grown = { ...record, size_mb: sizeMb };
+      const cow = path.join(dir, COW_FILE);
+      await truncate(cow, cowBytes(sectorsOf(grown))).catch((error: unknown) => {
+        throw diskError(`The copy-on-write file ${cow} could not be made larger`, error);
       });
-      await writeRecord(toDir, record);
+      await writeRecord(dir, grown);
     },
 
     attach: async ({ sandboxId, dir }, signal) => ({

@@ -20,6 +20,8 @@ export interface DeviceMapperPorts {
   lane: Exclusive;
   origins: Origins;
   clock: Clock;
+  /** Checks the file system on a device that nobody else uses, and copies what it uses to a new file. False when there is none. */
+  copyFileSystem(fromPath: string, toPath: string, signal: AbortSignal): Promise<boolean>;
   /** Checks the file system in an image that nobody else uses, and makes it and its file as small as they go. */
   shrink(imagePath: string, signal: AbortSignal): Promise<unknown>;
 }

@@ -1,4 +1,4 @@
-import { rm, stat } from 'node:fs/promises';
+import { rm, stat, truncate } from 'node:fs/promises';
 import path from 'node:path';
 import { makeFolder, syncFolder, syncPath } from '../../../durable-file.ts';
 import { DormouseError } from '../../../errors/index.ts';
@@ -15,6 +15,13 @@ export const DISK_FILE = 'disk';
  * no kernel device, so attach and detach only look. Where the file system has no reflinks the same operations copy.
  */
 export function createReflinkDriver(): DiskDriver {
+  const clone: DiskDriver['clone'] = async (fromDir, toDir, signal, { sizeMb } = {}) => {
+    await makeFolder(toDir);
+    const from = path.join(fromDir, DISK_FILE);
+    const { size } = await statOf(from, 'The disk');
+    const sizeBytes = Math.max(size, (sizeMb ?? 0) * BYTES_PER_MB);
+    await cloneFile(from, path.join(toDir, DISK_FILE), signal, { sizeBytes });
+  };
   return {
     kind: 'reflink',
 
@@ -37,12 +44,18 @@ export function createReflinkDriver(): DiskDriver {
       await cloneFile(imagePath, disk, signal, { sizeBytes });
     },
 
-    async clone(fromDir, toDir, signal, { sizeMb } = {}) {
-      await makeFolder(toDir);
-      const from = path.join(fromDir, DISK_FILE);
-      const { size } = await statOf(from, 'The disk');
-      const sizeBytes = Math.max(size, (sizeMb ?? 0) * BYTES_PER_MB);
-      await cloneFile(from, path.join(toDir, DISK_FILE), signal, { sizeBytes });
+    clone,
+
+    // What was written to the file is in the file, also when it has not reached the disk: a clone sees it.
+    capture: ({ dir }, toDir, signal) => clone(dir, toDir, signal),
+
+    async grow(dir, sizeMb) {
+      const disk = path.join(dir, DISK_FILE);
+      const { size } = await statOf(disk, 'The disk');
+      if (size >= sizeMb * BYTES_PER_MB) return;
+      await truncate(disk, sizeMb * BYTES_PER_MB).catch((error: unknown) => {
+        throw diskError(`The disk ${disk} could not be made larger`, error);
+      });
     },
 
     async attach({ dir }, signal) {

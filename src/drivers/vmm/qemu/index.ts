@@ -10,7 +10,7 @@ import { findQemu, launch, makeMemoryFile } from './launch.ts';
 import { Machine, type MachinePorts } from './machine.ts';
 import { restoreMachine } from './restore.ts';
 import { saveState } from './save.ts';
-import { discardState } from './state-file.ts';
+import { discardState, STATE_FILE } from './state-file.ts';
 
 export type { AcceleratorProbe } from './accelerator.ts';
 
@@ -75,6 +75,7 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
 
   return {
     kind: 'qemu',
+    stateFiles: [STATE_FILE],
     accelerator,
 
     async start(spec, signal) {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access, open, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { within } from '../../../clock.ts';
 import { fileError, makeFolder } from '../../../durable-file.ts';
 import { DormouseError } from '../../../errors/index.ts';
 import type { VmSpec } from '../types.ts';
@@ -40,7 +41,7 @@ export async function launch(launched: Launch, ports: MachinePorts, signal: Abor
     return machine;
   } catch (error) {
     const line = await lastLogLine(spec.runDir);
-    await machine.stop(0, AbortSignal.timeout(UNDO_MS));
+    await within(ports.clock, UNDO_MS, (undoing) => machine.stop(0, undoing));
     signal.throwIfAborted();
     const code = /no space left|quota exceeded/i.test(line) ? 'DISK_FULL' : 'VMM_FAILED';
     throw new DormouseError(code, `QEMU did not start: ${line || 'it said nothing'}`, { cause: error });

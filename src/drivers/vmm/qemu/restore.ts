@@ -1,3 +1,4 @@
+import { within } from '../../../clock.ts';
 import { DormouseError } from '../../../errors/index.ts';
 import { checkMemoryFile, type Launch, launch } from './launch.ts';
 import { lastLogLine } from './log-file.ts';
@@ -32,7 +33,7 @@ export async function restoreMachine(
       await load(machine, signal);
       return machine;
     } catch (error) {
-      await machine.stop(0, AbortSignal.timeout(UNDO_MS));
+      await within(ports.clock, UNDO_MS, (undoing) => machine.stop(0, undoing));
       signal.throwIfAborted();
       const line = await lastLogLine(spec.runDir);
       throw new DormouseError(

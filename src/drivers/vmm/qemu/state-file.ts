@@ -8,7 +8,7 @@ import { DormouseError } from '../../../errors/index.ts';
  * itself notices neither a bit that changed nor all that is cut off. The file has its name only when it is complete.
  */
 
-const STATE_FILE = 'device.state';
+export const STATE_FILE = 'device.state';
 const HEADER_BYTES = 65;
 
 export const stateFile = (stateDir: string): string => path.join(stateDir, STATE_FILE);

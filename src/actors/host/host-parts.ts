@@ -1,0 +1,126 @@
+import type { NetworkDriver } from '../../drivers/network/types.ts';
+import type { Step } from '../system/step.ts';
+import { Builder } from './build.ts';
+import { Room, usedBy } from './capacity.ts';
+import { Captures } from './captures.ts';
+import { DiskWatch } from './disk-watch.ts';
+import type { Found, HostOptions } from './host-options.ts';
+import { Janitor } from './janitor.ts';
+import { Leftovers } from './leftovers.ts';
+import type { HostContext } from './machine.ts';
+import { Once } from './once.ts';
+import { Sandboxes } from './sandboxes.ts';
+import { Uploads } from './uploads.ts';
+import { WarmMaker } from './warm.ts';
+
+/** What a host is made of, and the two steps of its life. */
+
+/** When nobody says how often the janitor makes its pass, in milliseconds. */
+const JANITOR_MS = 30_000;
+/** How long adopting what is there may take, in milliseconds. */
+export const ADOPT_LIMIT_MS = 120_000;
+/** How long letting go may take, in milliseconds. */
+export const STOP_LIMIT_MS = 60_000;
+
+/** What works for a host, in its process. */
+export interface Parts {
+  sandboxes: Sandboxes;
+  warm: WarmMaker;
+  captures: Captures;
+  uploads: Uploads;
+  builder: Builder;
+  leftovers: Leftovers;
+  janitor: Janitor;
+  watch: DiskWatch;
+  room: Room;
+  once: Once;
+}
+
+/** Puts a host together. Nothing of it works before `adopt`. */
+export function partsOf(options: HostOptions): Parts {
+  const { drivers, templates, ports, folders } = options;
+  const root = folders.sandboxes;
+  const sandboxes = new Sandboxes({
+    ...options,
+    root,
+    settled(sandbox) {
+      if (sandbox.leftovers().length > 0) janitor.poke();
+      options.settled();
+    },
+  });
+  const captures = new Captures(folders.captures, ports);
+  const uploads = new Uploads({
+    root: folders.uploads,
+    maxMb: options.uploadMaxMb,
+    checkSpace: () => drivers.checkSpace(),
+    clock: ports.clock,
+  });
+  const leftovers = new Leftovers({
+    ...{ templates, captures, uploads, log: ports.log },
+    sandboxes: () => sandboxes.all(),
+  });
+  const everyMs = options.janitorMs ?? JANITOR_MS;
+  const janitor = new Janitor({ root, drivers, sandboxes, leftovers, everyMs, ports });
+  const watch = new DiskWatch({
+    disk: drivers.disk,
+    sandboxes: () => sandboxes.all(),
+    freeMb: options.freeMb,
+    marks: options.space,
+    ...ports,
+  });
+  const warm = new WarmMaker({ ...options, sandboxes });
+  const room = new Room(options.limits, () => usedBy(sandboxes.all()));
+  const once = new Once();
+  const builder = new Builder({ ...options, sandboxes, captures, uploads, warm, room, once });
+  return { sandboxes, captures, uploads, leftovers, janitor, watch, warm, room, once, builder };
+}
+
+/** The steps of the host's machine. @param found gets what `adopt` found */
+export function stepsOf(
+  { drivers }: HostOptions,
+  { janitor, sandboxes, watch, warm, uploads }: Parts,
+  found: Found,
+): Record<string, Step<HostContext, unknown>> {
+  return {
+    adopt: {
+      name: 'adopt',
+      direction: 'forward',
+      timeoutMs: ADOPT_LIMIT_MS,
+      async run(_, { signal, log }) {
+        const debris = await janitor.begin(signal);
+        const holders = await sandboxes.slotHolders();
+        const slots = await slotsToClear(drivers.network, holders);
+        await drivers.network.start(holders, signal);
+        const { unreadable, ...adopted } = await sandboxes.adopt();
+        Object.assign(found, adopted, {
+          foreign: debris.foreign.length + unreadable,
+          cleared: debris.cleared + slots,
+        });
+        log.info({ ...found, foreignThings: debris.foreign }, 'adopted what was there');
+        watch.start();
+        janitor.start();
+      },
+    },
+    letGo: {
+      name: 'letGo',
+      direction: 'undo',
+      timeoutMs: STOP_LIMIT_MS,
+      async run() {
+        await watch.stop();
+        await janitor.stop();
+        await warm.stop();
+        await uploads.stop();
+        await sandboxes.stop();
+        await drivers.network.stop();
+        await drivers.vmm.close();
+      },
+    },
+  };
+}
+
+/** How many slots the network driver is about to remove: their holders hold none by their ledgers. */
+async function slotsToClear(network: NetworkDriver, holders: ReadonlySet<string>): Promise<number> {
+  // Before the first start of this machine there is nothing that could be listed.
+  const slots = await network.list().catch(() => []);
+  return slots.filter(({ holder }) => holder !== undefined && !holders.has(holder)).length;
+}

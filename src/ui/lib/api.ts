@@ -1,0 +1,91 @@
+import { apiKey } from './session.ts';
+
+/** Requests to the server that the page came from. */
+
+/** An answer that is no success: RFC 9457, as the server sends it. */
+export interface Problem {
+  code: string;
+  title: string;
+  detail: string;
+  status: number;
+  [field: string]: unknown;
+}
+
+/** A request that failed. `status` is 0 when no answer came. */
+export class ApiError extends Error {
+  readonly problem: Problem;
+
+  constructor(problem: Problem) {
+    super(problem.detail);
+    this.problem = problem;
+  }
+
+  get status(): number {
+    return this.problem.status;
+  }
+}
+
+export interface RequestOptions {
+  body?: unknown;
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
+}
+
+/** The headers that every request carries. */
+export function authHeaders(): Record<string, string> {
+  return apiKey.value ? { 'x-api-key': apiKey.value } : {};
+}
+
+/**
+ * Sends a request and returns the JSON of its answer.
+ *
+ * @throws `ApiError`; what `signal` was aborted with
+ */
+export async function request<T>(method: string, path: string, options?: RequestOptions): Promise<T> {
+  return (await (await respond(method, path, options)).json()) as T;
+}
+
+/**
+ * Sends a request and returns its answer, a success, before its body was read.
+ *
+ * @throws as `request`
+ */
+export async function respond(
+  method: string,
+  path: string,
+  { body, headers, signal }: RequestOptions = {},
+): Promise<Response> {
+  const init: RequestInit = {
+    method,
+    headers: {
+      ...authHeaders(),
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+      ...headers,
+    },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+    ...(signal && { signal }),
+  };
+  const response = await fetch(path, init).catch((error: unknown) => {
+    if (signal?.aborted) throw signal.reason;
+    throw new ApiError(noAnswer(error));
+  });
+  if (!response.ok) throw new ApiError(await problemOf(response));
+  return response;
+}
+
+/** The problem that an answer carries; one of its own when a proxy in between has answered. */
+export async function problemOf(response: Response): Promise<Problem> {
+  const problem = (await response.json().catch(() => undefined)) as Problem | undefined;
+  if (typeof problem?.code === 'string') return problem;
+  const title = response.statusText || 'Failed';
+  return { code: `HTTP_${response.status}`, title, detail: title, status: response.status };
+}
+
+function noAnswer(error: unknown): Problem {
+  return {
+    code: 'NO_ANSWER',
+    title: 'No answer',
+    detail: `The server does not answer (${error instanceof Error ? error.message : error}).`,
+    status: 0,
+  };
+}

@@ -1,0 +1,41 @@
+import { signal } from '@preact/signals';
+import type { AnchorHTMLAttributes, ComponentChildren, JSX } from 'preact';
+
+/** The page's address, and links that change it without loading the page again. */
+
+/** Path and query as they are now. */
+export const location = signal(here());
+
+function here(): { path: string; query: URLSearchParams } {
+  return { path: window.location.pathname, query: new URLSearchParams(window.location.search) };
+}
+
+window.addEventListener('popstate', () => {
+  location.value = here();
+});
+
+/** Goes to another address of this page. `replace`: the one before is not kept in the history. */
+export function navigate(to: string, { replace = false } = {}): void {
+  if (replace) window.history.replaceState(null, '', to);
+  else window.history.pushState(null, '', to);
+  location.value = here();
+}
+
+/** A link within the page. */
+export function Link({
+  href,
+  children,
+  ...rest
+}: { href: string; children: ComponentChildren } & AnchorHTMLAttributes<HTMLAnchorElement>): JSX.Element {
+  const follow = (event: MouseEvent): void => {
+    if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    navigate(href);
+    window.scrollTo(0, 0);
+  };
+  return (
+    <a href={href} onClick={follow} {...rest}>
+      {children}
+    </a>
+  );
+}

@@ -1,0 +1,41 @@
+import type { JSX } from 'preact';
+import { request } from '../../lib/api.ts';
+import { useLoaded } from '../../lib/load.ts';
+import { location } from '../../lib/router.tsx';
+import type { HostInfo } from '../../lib/types.ts';
+import { ProblemNote } from '../../parts/problem.tsx';
+import { HostCard } from './host-card.tsx';
+import { HostPage } from './host-page.tsx';
+import './hosts.css';
+
+/** Hosts write their entry again every few seconds. */
+const EVERY_MS = 5_000;
+
+/** The hosts that live, or one of them. */
+export function Hosts(): JSX.Element {
+  const id = location.value.path.split('/')[2];
+  const { data, problem, isLoading, reload } = useLoaded(
+    (signal) => request<{ hosts: HostInfo[] }>('GET', '/v1/admin/hosts', { signal }),
+    [],
+    { everyMs: EVERY_MS },
+  );
+  if (id) {
+    const host = data?.hosts.find(({ host_id }) => host_id === id);
+    return <HostPage key={id} id={id} host={host} isLoading={data === undefined && isLoading} />;
+  }
+  return (
+    <section class="page">
+      <div class="page-head">
+        <h1 tabIndex={-1}>Hosts</h1>
+        <span class="dim">{data && `${data.hosts.length} in the directory`}</span>
+      </div>
+      {problem && <ProblemNote problem={problem} onRetry={reload} />}
+      <div class="host-cards">
+        {data?.hosts.map((host) => (
+          <HostCard key={host.host_id} host={host} />
+        ))}
+      </div>
+      {data?.hosts.length === 0 && <p class="empty">No host is there.</p>}
+    </section>
+  );
+}

@@ -1,0 +1,70 @@
+import { useSignal } from '@preact/signals';
+import type { JSX } from 'preact';
+import { ApiError } from '../lib/api.ts';
+import { commandsAmong, type SandboxCommand, type Target } from '../lib/commands.ts';
+import { send } from '../lib/send.ts';
+import { CommandDialog } from './command-dialog.tsx';
+
+/**
+ * A button for each command that a sandbox takes now. What needs nothing is sent at once, and its answer is in the list of
+ * requests; what needs something, or takes something away, asks first.
+ */
+export function CommandButtons({
+  target,
+  allowed,
+  without = [],
+  onDone = () => {},
+}: {
+  target: Target;
+  /** As the sandbox tells it. */
+  allowed: readonly string[];
+  /** Commands that the page offers in another way. */
+  without?: readonly string[];
+  onDone?: (command: SandboxCommand, answer: unknown) => void;
+}): JSX.Element {
+  const asking = useSignal<SandboxCommand | null>(null);
+  const sending = useSignal<ReadonlySet<string>>(new Set());
+  const start = async (command: SandboxCommand): Promise<void> => {
+    if (command.isDangerous || command.fields.length > 0) {
+      asking.value = command;
+      return;
+    }
+    sending.value = new Set([...sending.value, command.name]);
+    try {
+      onDone(command, await send(command.call(target)));
+    } catch (error) {
+      // Why it failed stands in the list of requests.
+      if (!(error instanceof ApiError)) throw error;
+    } finally {
+      sending.value = new Set([...sending.value].filter((name) => name !== command.name));
+    }
+  };
+  return (
+    <div class="actions" data-panel="commands">
+      {commandsAmong(allowed)
+        .filter(({ name }) => !without.includes(name))
+        .map((command) => (
+          <button
+            key={command.name}
+            type="button"
+            title={command.summary}
+            data-look={command.isDangerous ? 'danger' : undefined}
+            disabled={sending.value.has(command.name)}
+            onClick={() => start(command)}
+          >
+            {command.label}
+          </button>
+        ))}
+      {asking.value && (
+        <CommandDialog
+          command={asking.value}
+          target={target}
+          onClose={() => {
+            asking.value = null;
+          }}
+          onDone={(answer) => asking.value && onDone(asking.value, answer)}
+        />
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,70 @@
+import type { FunctionComponent, JSX } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
+import { may, me } from '../lib/me.ts';
+import { location } from '../lib/router.tsx';
+import { type Page, pageOf } from './pages.ts';
+
+/** Loaded pages, so that the way back to one takes no time. */
+const loaded = new Map<string, FunctionComponent>();
+
+/** What stands in the main part: the page of the address. */
+export function PageOutlet(): JSX.Element {
+  const page = pageOf(location.value.path);
+  if (!page) return <Missing />;
+  if (me.value && !may(page.scope)) return <Forbidden scope={page.scope} />;
+  return <LoadedPage key={page.href} page={page} />;
+}
+
+function LoadedPage({ page }: { page: Page }): JSX.Element | null {
+  const [Component, setComponent] = useState<FunctionComponent | undefined>(() => loaded.get(page.href));
+  const [hasFailed, setFailed] = useState(false);
+  useEffect(() => {
+    if (Component) return;
+    page.load().then(
+      (component) => {
+        loaded.set(page.href, component);
+        setComponent(() => component);
+      },
+      () => setFailed(true),
+    );
+  }, [page, Component]);
+  if (hasFailed) return <NotLoaded />;
+  return Component ? <Component /> : null;
+}
+
+function Missing(): JSX.Element {
+  return (
+    <section class="page">
+      <h1 tabIndex={-1}>No such page</h1>
+      <p>
+        Nothing is at <code>{location.value.path}</code>.
+      </p>
+    </section>
+  );
+}
+
+function Forbidden({ scope }: { scope: string }): JSX.Element {
+  return (
+    <section class="page">
+      <h1 tabIndex={-1}>Not with this key</h1>
+      <p>
+        What is shown here needs a key with the scope <code>{scope}</code>.
+      </p>
+    </section>
+  );
+}
+
+/** A newer version of the pages was set up since this one was loaded, or the server is away. */
+function NotLoaded(): JSX.Element {
+  return (
+    <section class="page">
+      <h1 tabIndex={-1}>The page did not load</h1>
+      <p>The server does not answer, or has a newer version of it.</p>
+      <p>
+        <button type="button" onClick={() => window.location.reload()}>
+          Load again
+        </button>
+      </p>
+    </section>
+  );
+}

@@ -1,0 +1,155 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import fc from 'fast-check';
+import t, { type Test } from 'tap';
+import { Uploads } from '../../../src/actors/host/uploads.ts';
+import { DormouseError } from '../../../src/errors/index.ts';
+import { newUploadId } from '../../../src/ids.ts';
+import { fakeClock } from '../../support/fake-clock.ts';
+
+const TEAM = '00000000-0000-4000-8000-000000000001';
+const OTHER_TEAM = '00000000-0000-4000-8000-000000000002';
+const HOUR_MS = 3_600_000;
+
+async function uploadsIn(t: Test, { maxMb = 1 } = {}) {
+  const root = await mkdtemp(path.join(os.tmpdir(), 'dormouse-uploads-'));
+  const clock = fakeClock();
+  const space = { isFull: false };
+  const uploads = new Uploads({
+    root,
+    maxMb,
+    clock,
+    async checkSpace() {
+      if (space.isFull) throw new DormouseError('DISK_FULL', 'no space');
+    },
+  });
+  t.teardown(async () => {
+    await uploads.stop();
+    await rm(root, { recursive: true, force: true });
+  });
+  const id = newUploadId();
+  const send = (offset: number, bytes: string | Buffer, changes = {}) =>
+    uploads.append({
+      upload_id: id,
+      team_id: TEAM,
+      offset,
+      data: Buffer.from(bytes).toString('base64'),
+      ...changes,
+    });
+  const content = (team = TEAM): Promise<string> =>
+    uploads.take(id, team, async (file) => await readFile(file, 'utf8'));
+  return { root, clock, space, uploads, id, send, content };
+}
+
+t.test('pieces make a file; one that is there already changes nothing', async (t) => {
+  const { send, content, root } = await uploadsIn(t);
+  t.same(await send(0, 'one '), { bytes: 4 });
+  t.same(await send(0, 'ONE '), { bytes: 4 });
+  t.same(await send(2, '??two'), { bytes: 7 }, 'of one that is there in part the rest is taken');
+  t.same(await send(7, ''), { bytes: 7 });
+  t.equal(await content(), 'one two');
+  t.same(await readdir(root), [], 'it is gone after it was used');
+});
+
+t.test('pieces in any order and number make the same file, or are refused', async (t) => {
+  const pieces = fc.array(fc.tuple(fc.nat(12), fc.nat(12)), { maxLength: 12 });
+  const seed = Math.trunc(Math.random() * 2 ** 31);
+  t.comment(`seed ${seed}`);
+  await fc.assert(
+    fc.asyncProperty(pieces, async (list) => {
+      const { send, content } = await uploadsIn(t);
+      const whole = 'abcdefghijklmnopqrstuvwxyz';
+      let bytes = 0;
+      for (const [offset, length] of [[0, 0] as const, ...list]) {
+        const sent = send(offset, whole.slice(offset, offset + length));
+        if (offset > bytes)
+          await sent.then(
+            () => Promise.reject(new Error('a gap was taken')),
+            (error) => t.match(error, { code: 'UPLOAD_BROKEN', data: { bytes } }),
+          );
+        else {
+          bytes = Math.max(bytes, offset + length);
+          const reply = await sent;
+          if (reply.bytes !== bytes) throw new Error(`${reply.bytes} instead of ${bytes}`);
+        }
+      }
+      if (bytes > 0 && (await content()) !== whole.slice(0, bytes)) throw new Error('another file');
+    }),
+    { seed, numRuns: 50 },
+  );
+});
+
+t.test('many pieces at once are written one after the other', async (t) => {
+  const { send, content } = await uploadsIn(t);
+  const sent = [...'abcdefgh'].map((letter, offset) => send(offset, letter));
+  await Promise.all(sent);
+  t.equal(await content(), 'abcdefgh');
+});
+
+t.test('what is too large, or finds no space, leaves what is there', async (t) => {
+  const { send, space } = await uploadsIn(t);
+  await send(0, Buffer.alloc(2 ** 20 - 1));
+  await t.rejects(send(2 ** 20 - 1, 'ab'), { code: 'PAYLOAD_TOO_LARGE', data: { limit_bytes: 2 ** 20 } });
+  space.isFull = true;
+  await t.rejects(send(2 ** 20 - 1, 'a'), { code: 'DISK_FULL' });
+  space.isFull = false;
+  t.same(await send(2 ** 20 - 1, 'a'), { bytes: 2 ** 20 });
+});
+
+t.test('an upload belongs to its team', async (t) => {
+  const { send, content, uploads, id, root } = await uploadsIn(t);
+  await send(0, 'secret');
+  await t.rejects(send(6, 'x', { team_id: OTHER_TEAM }), { code: 'INVALID_REQUEST' });
+  await t.rejects(content(OTHER_TEAM), { code: 'INVALID_REQUEST' });
+  await t.rejects(uploads.discard({ upload_id: id, team_id: OTHER_TEAM }), { code: 'INVALID_REQUEST' });
+  await uploads.discard({ upload_id: id, team_id: TEAM });
+  t.same(await readdir(root), []);
+  await uploads.discard({ upload_id: id, team_id: TEAM });
+  await t.rejects(content(), { code: 'UPLOAD_BROKEN' });
+  await t.rejects(send(6, 'x'), { code: 'UPLOAD_BROKEN', data: { bytes: 0 } });
+});
+
+t.test('what is no base64 is refused, and so is more than there is room for', async (t) => {
+  const { send, uploads } = await uploadsIn(t);
+  await t.rejects(send(0, '', { data: 'a!' }), { code: 'INVALID_REQUEST' });
+  for (let count = 0; count < 32; count += 1) await send(0, 'x', { upload_id: newUploadId() });
+  await t.rejects(send(0, 'x', { upload_id: newUploadId() }), { code: 'RATE_LIMITED' });
+  t.same(await uploads.strays(), []);
+});
+
+t.test('while it is built from, nothing is added and nobody else has it', async (t) => {
+  const { send, content, uploads, id, clock, root } = await uploadsIn(t);
+  await send(0, 'whole');
+  await t.rejects(
+    uploads.take(id, TEAM, async (file) => {
+      await t.rejects(send(5, '!'), { code: 'UPLOAD_BROKEN' });
+      await t.rejects(content(), { code: 'UPLOAD_BROKEN' });
+      await uploads.discard({ upload_id: id, team_id: TEAM });
+      clock.advance(2 * HOUR_MS);
+      t.same(await uploads.forgetIdle(), []);
+      await writeFile(`${file}.work`, '');
+      t.same(await uploads.strays(), [], 'what is unpacked of it is no stray');
+      throw new Error('not a tar');
+    }),
+    { message: 'not a tar' },
+  );
+  t.same(await readdir(root), [`${id}.work`]);
+  t.same(await uploads.strays(), [`${id}.work`], 'and is one when that is over');
+  await uploads.removeStray(`${id}.work`);
+  t.same(await readdir(root), []);
+});
+
+t.test('one that is left alone is forgotten, and so is all that an earlier agent left', async (t) => {
+  const { send, uploads, clock, root, id } = await uploadsIn(t);
+  await send(0, 'a');
+  clock.advance(HOUR_MS - 1);
+  t.same(await uploads.forgetIdle(), []);
+  await send(1, 'b');
+  clock.advance(HOUR_MS);
+  t.same(await uploads.forgetIdle(), [id]);
+  t.same(await readdir(root), []);
+  await writeFile(path.join(root, newUploadId()), 'left');
+  t.equal(await uploads.begin(), 1);
+  t.same(await readdir(root), []);
+});
