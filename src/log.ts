@@ -32,6 +32,7 @@ export function createLogger(role: string, level: string, destination?: string):
       redact: { paths: SECRETS, censor: '[secret]' },
       timestamp: pino.stdTimeFunctions.isoTime,
     },
-    pino.destination({ dest: destination ?? 2, sync: false, mkdir: true }),
+    // A file is for its owner: it says which sandboxes there are, and whose.
+    pino.destination({ dest: destination ?? 2, sync: false, mkdir: true, mode: 0o600 }),
   );
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import t from 'tap';
@@ -18,7 +18,7 @@ function logger(name: string, level: string) {
       await new Promise((resolve) => setImmediate(resolve));
     }
   };
-  return { log, lines };
+  return { log, lines, file };
 }
 
 t.test('one JSON line per event, with the role, in a folder that is made', async (t) => {
@@ -33,6 +33,13 @@ t.test('one JSON line per event, with the role, in a folder that is made', async
   t.match(second, { level: 40, sandbox: 'sb-2', msg: 'careful' });
   t.match(last, { msg: 'last' });
   t.same(others, []);
+});
+
+t.test('a log is for its owner alone', async (t) => {
+  const { log, lines, file } = logger('modes', 'info');
+  log.info('line');
+  await lines(1);
+  t.equal((await stat(file)).mode & 0o777, 0o600);
 });
 
 t.test('secrets never reach the log', async (t) => {
