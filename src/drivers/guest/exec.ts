@@ -17,6 +17,7 @@ import {
   u32,
   u64,
 } from './frames.ts';
+import { Gathered, Kept } from './output.ts';
 import type { GuestEndpoint, GuestExecRequest, GuestExecResult, GuestOutput } from './types.ts';
 
 /** Bounds of the kit on arguments and variables. */
@@ -41,6 +42,7 @@ export async function exec(
   const start = encodeRequest(request);
   const stdin = Buffer.from(request.stdin ?? []);
   const streams = { stdout: new Kept(request.outputLimitBytes), stderr: new Kept(request.outputLimitBytes) };
+  const passedOn = new Gathered(output);
   try {
     const socket = await connectPatiently(endpoint, clock, signal);
     const first = Buffer.concat([start, encodeStdin(stdin, 0, CHUNK_BYTES)]);
@@ -52,7 +54,7 @@ export async function exec(
         const name = type === FrameType.stdout ? 'stdout' : 'stderr';
         const { offset, bytes } = decodeOutput(payload);
         streams[name].add(offset, bytes);
-        output?.(name, bytes);
+        passedOn.add(name, bytes);
       } else if (type === FrameType.exit) {
         return resultOf(decodeExit(payload), streams);
       } else if (type === FrameType.started && !started) {
@@ -69,30 +71,10 @@ export async function exec(
   } catch (error) {
     if (hasCode(error, 'GUEST_UNREACHABLE')) throw interrupted(error);
     throw error;
+  } finally {
+    passedOn.flush();
   }
   throw interrupted();
-}
-
-/** Output of one stream, as far as it is kept. The guest's word on sizes is checked. */
-class Kept {
-  readonly #pieces: Buffer[] = [];
-  readonly #limit: number;
-  size = 0;
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  add(offset: number, bytes: Buffer): void {
-    if (offset !== this.size || this.size + bytes.length > this.#limit)
-      throw malformed('output that does not follow the output before it');
-    this.#pieces.push(Buffer.from(bytes));
-    this.size += bytes.length;
-  }
-
-  bytes(): Buffer {
-    return Buffer.concat(this.#pieces);
-  }
 }
 
 /** Throws `INVALID_REQUEST` for what no guest takes. */

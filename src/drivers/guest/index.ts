@@ -5,6 +5,7 @@ import { DormouseError, hasCode } from '../../errors/index.ts';
 import { connectPatiently, converse } from './connection.ts';
 import { exec } from './exec.ts';
 import { CHUNK_BYTES, decodeOk, encodeFrame, FrameType, malformed, string, u8, u32, u64 } from './frames.ts';
+import { Kept } from './output.ts';
 import type { GuestDriver, GuestEndpoint, GuestHello, GuestIdentity } from './types.ts';
 
 const ENTROPY_BYTES = 64;
@@ -60,19 +61,17 @@ export function createGuestDriver({ clock }: { clock: Clock }): GuestDriver {
     },
     async readFile(endpoint, path, limitBytes, signal) {
       const socket = await connectPatiently(endpoint, clock, signal);
-      const pieces: Buffer[] = [];
-      let size = 0;
+      const content = new Kept(limitBytes);
       for await (const { type, payload } of converse(
         socket,
         endpoint,
         encodeFrame(FrameType.read, string(path), u32(limitBytes)),
         signal,
       )) {
-        if (type === FrameType.dataEnd) return Buffer.concat(pieces);
-        size += payload.length;
-        if (type !== FrameType.data || payload.length === 0 || size > limitBytes)
+        if (type === FrameType.dataEnd) return content.bytes();
+        if (type !== FrameType.data || payload.length === 0 || content.size + payload.length > limitBytes)
           throw malformed('a file that does not end');
-        pieces.push(Buffer.from(payload));
+        content.add(content.size, payload);
       }
       throw new DormouseError(
         'GUEST_UNREACHABLE',
