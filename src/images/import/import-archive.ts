@@ -5,7 +5,7 @@ import type { Archive } from './archive.ts';
 import { FileTree } from './file-tree.ts';
 import { invalid } from './invalid.ts';
 import type { ImportLimits } from './limits.ts';
-import { listArchive, type Used } from './list-archive.ts';
+import { listArchive, nothingUsed } from './list-archive.ts';
 import { type Plan, planUnpacking } from './plan.ts';
 import type { Progress } from './progress.ts';
 import { unpack } from './unpack.ts';
@@ -52,7 +52,7 @@ export async function checkArchive(archive: Archive, context: ImportContext): Pr
   const { signal, progress } = context;
   progress.begin('checking', archive.bytes);
   const limits = limitsIn(rootOf(context), context.limits);
-  const used: Used = { bytes: 0, entries: 0 };
+  const used = nothingUsed();
   const entries = await listArchive(archive, {
     limits,
     used,

@@ -11,6 +11,8 @@ import { noShell, SHELL } from './require-runnable.ts';
 
 /** symlink(7): how many links the kernel follows in one path. */
 const LINKS_MAX = 40;
+/** How many names are looked up on the way to a shell; each is a process, and a link may lead through a thousand. */
+const LOOKUPS_MAX = 256;
 
 /**
  * Features without which a file system cannot be mounted, and which a guest's kernel has
@@ -75,12 +77,15 @@ function asInvalid(error: unknown): never {
 async function hasShell(imagePath: string, signal: AbortSignal): Promise<boolean> {
   const ahead = partsOf(SHELL).reverse();
   let behind: string[] = [];
+  let lookups = 0;
   for (let links = 0; ahead.length > 0 && links <= LINKS_MAX; ) {
     const part = ahead.pop() as string;
     if (part === '..') {
       behind.pop();
       continue;
     }
+    lookups += 1;
+    if (lookups > LOOKUPS_MAX) return false;
     const here = [...behind, part];
     const target = await linkTarget(imagePath, `/${here.join('/')}`, signal);
     if (target === undefined) return false;

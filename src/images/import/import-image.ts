@@ -14,7 +14,7 @@ import {
   unpackChecked,
 } from './import-archive.ts';
 import { invalid } from './invalid.ts';
-import { listArchive, type Used } from './list-archive.ts';
+import { listArchive, nothingUsed } from './list-archive.ts';
 import { planUnpacking } from './plan.ts';
 import { unpack } from './unpack.ts';
 
@@ -45,7 +45,7 @@ async function unpackLayers({ layers }: Image, context: ImportContext): Promise<
   const root = await makeRoot(path.join(context.work, 'image'));
   const limits = limitsIn(root, context.limits);
   const tree = new FileTree();
-  const used: Used = { bytes: 0, entries: 0 };
+  const used = nothingUsed();
   let leftOut: string[] = [];
   const read = (bytes: number): void => progress.advance(bytes);
   for (const [layer, { file, diffId }] of layers.entries()) {

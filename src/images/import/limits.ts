@@ -4,6 +4,8 @@ export interface ImportLimits {
   bytes: number;
   /** Files, folders and links together. */
   entries: number;
+  /** Bytes in the names of all entries together, with the targets of links: all of them are in memory at once. */
+  namesBytes: number;
   /** Bytes in the path of an entry. */
   pathBytes: number;
   /** Bytes in the name of an entry, without its folder. */
@@ -21,6 +23,7 @@ const GIB = 2 ** 30;
 export const DEFAULT_IMPORT_LIMITS: ImportLimits = {
   bytes: 20 * GIB,
   entries: 1_000_000,
+  namesBytes: 256 * MIB,
   pathBytes: 4096,
   nameBytes: 255,
   ratio: 200,

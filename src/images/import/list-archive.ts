@@ -9,7 +9,10 @@ import { type Entry, parseListing } from './tar-listing.ts';
 export interface Used {
   bytes: number;
   entries: number;
+  namesBytes: number;
 }
+
+export const nothingUsed = (): Used => ({ bytes: 0, entries: 0, namesBytes: 0 });
 
 export interface ListOptions {
   limits: ImportLimits;
@@ -40,6 +43,7 @@ export async function listArchive(archive: Archive, options: ListOptions): Promi
     const entry = parseListing(text);
     used.entries += 1;
     used.bytes += entry.bytes;
+    used.namesBytes += entry.name.length + entry.target.length;
     check(entry, used, limits);
     entries.push(entry);
   };
@@ -52,6 +56,12 @@ function check({ name, kind, target }: Entry, used: Used, limits: ImportLimits):
   const entry = { entry: name };
   if (used.entries > limits.entries)
     throw invalid('too-many-entries', `The archive has more than ${limits.entries} files.`, entry);
+  if (used.namesBytes > limits.namesBytes)
+    throw invalid(
+      'too-many-entries',
+      `The names of the archive's files have more than ${limits.namesBytes} bytes together.`,
+      entry,
+    );
   if (used.bytes > limits.bytes)
     throw invalid('too-large', `The files of the archive have more than ${limits.bytes} bytes.`, entry);
   if (kind === 'symlink' && (target === '' || target.length > LINK_BYTES_MAX))

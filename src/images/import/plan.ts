@@ -45,12 +45,32 @@ export function planUnpacking(entries: readonly Entry[], options: PlanOptions): 
     for (const path of applyWhiteout(mark, tree, limits)) plan.removals.push(path);
     exclude(mark.name, plan);
   }
-  const isMark = new Set(marks);
-  for (const entry of entries) if (!isMark.has(entry)) add(entry, plan, options);
+  const excluded = new Set(marks);
+  for (const entry of entries) if (!excluded.has(entry)) add(entry, plan, excluded, options);
+  refuseHidden(entries, excluded);
   return plan;
 }
 
-function add(entry: Entry, plan: Plan, options: PlanOptions): void {
+/** tar leaves out by name: all entries of that name, and all below it. Then the tree would have what the disk has not. */
+function refuseHidden(entries: readonly Entry[], excluded: ReadonlySet<Entry>): void {
+  if (excluded.size === 0) return;
+  const names = new Set([...excluded].map(({ name }) => name));
+  for (const entry of entries) {
+    if (excluded.has(entry)) continue;
+    const { name } = entry;
+    for (let end = name.indexOf('/'); end >= 0; end = name.indexOf('/', end + 1))
+      if (names.has(name.slice(0, end)))
+        throw invalid('not-in-a-folder', 'The archive has an entry below one that is left out.', {
+          entry: name,
+        });
+    if (names.has(name))
+      throw invalid('twice', 'The archive has an entry twice, once as one that is left out.', {
+        entry: name,
+      });
+  }
+}
+
+function add(entry: Entry, plan: Plan, excluded: Set<Entry>, options: PlanOptions): void {
   const { tree, layer, limits, used } = options;
   const { name, kind } = entry;
   const path = entryPath(name, limits);
@@ -60,6 +80,7 @@ function add(entry: Entry, plan: Plan, options: PlanOptions): void {
   }
   if (isLeftOut(entry, path, tree)) {
     exclude(name, plan);
+    excluded.add(entry);
     plan.leftOut.push(`${shown(path)} (${kind})`);
     return;
   }

@@ -1,9 +1,9 @@
 import type { Hash } from 'node:crypto';
-import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { execa } from 'execa';
 import { findProgram } from '../../embedded/child.ts';
 import { DormouseError } from '../../errors/index.ts';
+import { LineSplitter } from '../../line-splitter.ts';
 import { type Archive, readArchive } from './archive.ts';
 import { invalid } from './invalid.ts';
 import type { ImportLimits } from './limits.ts';
@@ -16,7 +16,7 @@ export interface TarOptions {
   signal: AbortSignal;
   /** Is told of bytes of the archive that were read. */
   read(bytes: number): void;
-  /** Takes the lines that tar prints. */
+  /** Takes the lines that tar prints; they are ASCII. */
   line?(line: string): void;
   /** Gets the decompressed archive, too. */
   hash?: Hash;
@@ -24,6 +24,12 @@ export interface TarOptions {
 
 /** Address space that tar may take, in bytes: a header can claim to be of any length, and tar asks for that at once. */
 const MEMORY_BYTES = 2 ** 30;
+/** What a line of tar's has beside two quoted names, in bytes: kind, mode, owner, size and time. */
+const LINE_REST_BYTES = 256;
+/** Longest target of a link that the kernel takes, in bytes. */
+const PATH_MAX = 4096;
+/** A byte of a name that is quoted is at most a backslash and three digits. */
+const QUOTED_BYTES = 4;
 /** As much of what tar complains about as is kept, in characters. */
 const COMPLAINT_CHARACTERS = 2 ** 16;
 
@@ -73,7 +79,7 @@ export async function runTar(args: readonly string[], options: TarOptions): Prom
   const feeding = readArchive(archive, { limits, signal: either, read, take })
     .finally(() => stdin.end())
     .catch(endAll);
-  const reading = line && stdout ? readLines(stdout, line).catch(endAll) : undefined;
+  const reading = line && stdout ? readLines(stdout, limits, line).catch(endAll) : undefined;
   const [, , ended] = await Promise.allSettled([feeding, reading, running]);
   if (signal.aborted) throw signal.reason;
   if (failed.signal.aborted) throw failed.signal.reason;
@@ -104,8 +110,24 @@ async function give(stdin: Writable, piece: Buffer): Promise<void> {
   });
 }
 
-async function readLines(stdout: Readable, take: (line: string) => void): Promise<void> {
-  for await (const line of createInterface({ input: stdout })) take(line);
+/** Names in an archive can be of any length: a line that is too long for what may be in it is not put together. */
+async function readLines(
+  stdout: Readable,
+  { pathBytes }: ImportLimits,
+  take: (line: string) => void,
+): Promise<void> {
+  const lines = new LineSplitter(QUOTED_BYTES * (pathBytes + PATH_MAX) + LINE_REST_BYTES, 'latin1');
+  for await (const piece of stdout as AsyncIterable<Buffer>) {
+    let whole: string[];
+    try {
+      whole = lines.push(piece);
+    } catch (cause) {
+      throw invalid('name', `The archive has an entry whose name is far longer than ${pathBytes} bytes.`, {
+        cause,
+      });
+    }
+    for (const line of whole) take(line);
+  }
 }
 
 /** What the host lacks, as opposed to the archive. */

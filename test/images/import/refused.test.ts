@@ -179,6 +179,32 @@ const REFUSALS: Record<string, Refusal> = {
     reason: 'name',
     entry: `${'folder/'.repeat(28)}fold…`,
   },
+  'a name of a million bytes': {
+    items: [{ name: 'n'.repeat(1_000_000), content: 'x' }],
+    reason: 'name',
+  },
+  'names that are too long together': {
+    items: ['a', 'b', 'c', 'd'].map((name) => ({ name: name.repeat(100), content: 'x' })),
+    reason: 'too-many-entries',
+    entry: 'd'.repeat(100),
+    limits: { namesBytes: 350 },
+  },
+  'a file with the name of a device that is left out': {
+    items: [
+      { name: 'dev/null', type: 'character-device', devmajor: 1, devminor: 3 },
+      { name: 'dev/null', content: 'x' },
+    ],
+    reason: 'twice',
+    entry: 'dev/null',
+  },
+  'a file below a device that is left out': {
+    items: [
+      { name: 'dev/a/b', content: 'x' },
+      { name: 'dev/a', type: 'character-device', devmajor: 1, devminor: 3 },
+    ],
+    reason: 'not-in-a-folder',
+    entry: 'dev/a/b',
+  },
   'a symlink to nothing': {
     items: [{ name: 's', type: 'symlink', linkname: '' }],
     reason: 'symlink',

@@ -43,7 +43,7 @@ interface Memo {
 
 /**
  * The accelerator for this host: KVM when it boots a kernel, else emulation with the reason in words. The trial is done
- * once and its answer remembered in the memo file.
+ * once and its answer remembered in the memo file. Without KVM's device there is no trial: it is looked for at each start.
  *
  * @param qemu path of QEMU
  * @throws `VMM_FAILED` when QEMU does not even say its version; the signal's reason
@@ -58,12 +58,24 @@ export async function probeAccelerator(
   const qemuVersion = await versionOf(qemu, signal);
   const memo = await readMemo(probe.memoFile);
   if (memo?.bootId === bootId && memo.qemuVersion === qemuVersion) return memo.accelerator;
-  const accelerator = await decide(qemu, probe, clock, signal);
+  const closed = await whyClosed();
+  const accelerator: Accelerator = closed
+    ? { name: 'tcg', reason: closed }
+    : await decide(qemu, probe, clock, signal);
   log.info({ ...accelerator }, 'accelerator decided');
+  if (closed) return accelerator;
   await makeFolder(path.dirname(probe.memoFile))
     .then(() => writeFileDurably(probe.memoFile, JSON.stringify({ bootId, qemuVersion, accelerator }), 0o600))
     .catch((error: unknown) => log.warn({ err: error }, 'the accelerator could not be noted'));
   return accelerator;
+}
+
+/** Why KVM's device cannot be opened; undefined when it can. */
+async function whyClosed(): Promise<string | undefined> {
+  return await access(KVM_DEVICE, constants.R_OK | constants.W_OK).then(
+    () => undefined,
+    ({ code }: NodeJS.ErrnoException) => `${KVM_DEVICE} cannot be opened (${code})`,
+  );
 }
 
 async function decide(
@@ -72,12 +84,6 @@ async function decide(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<Accelerator> {
-  try {
-    await access(KVM_DEVICE, constants.R_OK | constants.W_OK);
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    return { name: 'tcg', reason: `${KVM_DEVICE} cannot be opened (${code})` };
-  }
   const failure = await tryToBoot(qemu, 'kvm', probe, clock, signal);
   return failure === undefined
     ? { name: 'kvm', reason: 'KVM boots a kernel' }

@@ -2,7 +2,7 @@ import { access, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { VmRef } from '../types.ts';
 import { logFile, pidFile, runDirOf } from './command-line.ts';
-import { argumentsOf, identify, processIds } from './proc.ts';
+import { argumentsOf, identify, processIds, userOf } from './proc.ts';
 
 /**
  * Machines are found by what they were started with, which needs no record: the run folder is in their arguments. The pid
@@ -40,9 +40,10 @@ async function allMachines(): Promise<Array<Omit<VmRef, 'sandboxId'>>> {
   return found.filter((machine) => machine !== undefined);
 }
 
+/** Any user of the host can give a process such arguments; only ours are machines. */
 async function machineAt(pid: number): Promise<Omit<VmRef, 'sandboxId'> | undefined> {
   const runDir = runDirOf(await argumentsOf(pid));
-  if (runDir === undefined) return undefined;
+  if (runDir === undefined || (await userOf(pid)) !== process.geteuid?.()) return undefined;
   const identity = await identify(pid);
   return identity && { ...identity, runDir };
 }

@@ -32,6 +32,16 @@ export async function killProcess(process_: ProcessIdentity): Promise<void> {
   }
 }
 
+/**
+ * Effective user of a process; undefined when it is gone. Of `/proc/PID/status`, since the owner of `/proc/PID` is root for a
+ * process that says it may not be dumped (proc(5)).
+ */
+export async function userOf(pid: number): Promise<number | undefined> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  const [, user] = /^Uid:\t\d+\t(\d+)/m.exec(status) ?? [];
+  return user === undefined ? undefined : Number(user);
+}
+
 /** Arguments of a process; empty when it is gone or belongs to the kernel. */
 export async function argumentsOf(pid: number): Promise<string[]> {
   const text = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');

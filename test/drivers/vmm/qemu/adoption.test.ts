@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { execa } from 'execa';
 import t from 'tap';
+import { argumentsOf } from '../../../../src/drivers/vmm/qemu/proc.ts';
 import type { VmExit, VmRef } from '../../../../src/drivers/vmm/types.ts';
 import { consoleSays, limit, nextTick, startLab } from '../../../support/machines.ts';
 import { until } from '../../../support/nats.ts';
@@ -43,6 +44,32 @@ t.test('a machine outlives its agent, and the next one finds, watches and saves 
   t.equal(await next.find(spec.sandboxId, spec.runDir), undefined);
   await next.stop(started, 1_000, limit());
 });
+
+t.test(
+  'a process of somebody else is no machine, whatever its arguments say',
+  process.getuid?.() === 0 ? {} : { skip: 'only root can start one as another user' },
+  async (t) => {
+    const { spec } = await lab.machine();
+    const monitor = `unix:${path.join(spec.runDir, 'qmp.sock')},server=on,wait=off`;
+    const poser = (uid: number) => {
+      const child = execa('sh', ['-c', 'read line', 'sh', '-qmp', monitor], {
+        uid,
+        reject: false,
+        stdin: 'pipe',
+      });
+      t.teardown(() => child.kill('SIGKILL'));
+      return child;
+    };
+    const driver = lab.driver();
+    const ours = poser(0);
+    await until(async () => (await driver.list(lab.dir)).length === 1, 'one of ours is taken for a machine');
+    const theirs = poser(65_534);
+    await until(async () => (await argumentsOf(theirs.pid ?? 0)).includes(monitor), 'theirs has begun');
+    ours.kill('SIGKILL');
+    await ours;
+    t.same(await driver.list(lab.dir), []);
+  },
+);
 
 t.test('a machine that was never recorded is stopped by its run folder', async (t) => {
   const { spec } = await lab.machine();

@@ -53,8 +53,12 @@ t.test('the accelerator is decided by a boot, and remembered', async (t) => {
   const probe = { ...lab.assets, memoFile };
   const first = await lab.driver({ accelerator: 'auto', probe }).accelerator(limit());
   t.ok(first.reason.length > 0, `${first.name}: ${first.reason}`);
-  const memo = JSON.parse(await readFile(memoFile, 'utf8'));
-  t.same(memo.accelerator, first);
+  const remembered = await readFile(memoFile, 'utf8').catch(() => undefined);
+  if (/cannot be opened/.test(first.reason)) {
+    t.equal(remembered, undefined, 'a device that is not there now may come');
+    return;
+  }
+  t.same(JSON.parse(remembered ?? '').accelerator, first);
 
   // A kernel that is not there would fail the trial, so the answer that comes is the remembered one.
   const broken = { kernelPath: '/nowhere', initrdPath: '/nowhere', memoFile };
