@@ -24,7 +24,7 @@ export function createProgram(): Command {
     .exitOverride()
     .showHelpAfterError('(--help shows what there is)')
     .description(
-      'Sandboxes that are created in a blink, pause with memory and disk, and wake where they left off.',
+      'Sandboxes that start within some hundred milliseconds, pause with memory and disk, and wake where they left off.',
     )
     .version(version);
   addRoleCommands(program);

@@ -156,7 +156,7 @@ t.test('exec: exit status, signals, streams, bytes, users, folders, environment'
   t.match((await exec({ argv: ['/no/such/program'] })).body, { status: 422, code: 'EXEC_NOT_FOUND' });
   t.match((await exec({ cmd: 'true', user: 'nobody-here' })).body, { code: 'EXEC_UNKNOWN_USER' });
   t.match((await exec({ cmd: 'true', cwd: '/nowhere' })).body, { code: 'EXEC_BAD_CWD' });
-  const late = await exec({ cmd: 'echo begun; sleep 100', timeout_s: 0.5 });
+  const late = await exec({ cmd: 'echo begun; sleep 100', timeout_s: 3 });
   t.match(late.body, { timed_out: true, stdout: 'begun\n', signal: 'SIGKILL' });
   t.equal(await run(server, id, 'pgrep -f "sleep 100" || echo none'), 'none', 'it was killed in the guest');
   const much = await exec({ cmd: 'head -c 3000000 /dev/zero | tr "\\0" x' });
@@ -200,7 +200,7 @@ t.test('wrong state: 409 with the state and what is allowed; auto_resume resumes
 });
 
 t.test('the time of a sandbox: paused by timeout, extended by ping', async (t) => {
-  const { id, expires_at } = await create({ timeout_s: 2 });
+  const { id, expires_at } = await create({ timeout_s: 600 });
   t.ok(expires_at);
   const pinged = await http<View>(server, 'POST', `/sandboxes/${id}/ping`, { timeout_s: 3600 });
   t.ok(Date.parse(String(pinged.body.expires_at)) > Date.now() + 3_000_000);
@@ -211,8 +211,8 @@ t.test('the time of a sandbox: paused by timeout, extended by ping', async (t) =
 });
 
 t.test('a program that runs keeps its sandbox from being idle', async (t) => {
-  const { id } = await create({ timeout_s: 1 });
-  t.match((await http(server, 'POST', `/sandboxes/${id}/exec`, { cmd: 'sleep 2.5; echo awake' })).body, {
+  const { id } = await create({ timeout_s: 3 });
+  t.match((await http(server, 'POST', `/sandboxes/${id}/exec`, { cmd: 'sleep 7; echo awake' })).body, {
     stdout: 'awake\n',
   });
   const { body } = await http<{ transitions: Array<{ to: string }> }>(

@@ -9,6 +9,7 @@ import {
   startDormouse,
   type View,
 } from '../support/dormouse.ts';
+import { until } from '../support/nats.ts';
 import { bodyOf, create, destroy, SHAPE, type TemplateView, up } from './templates/support.ts';
 
 /** Several teams on one installation: keys, what they see of each other, quotas, and who did what. */
@@ -119,7 +120,7 @@ t.test('a quota holds, however many ask at once', async (t) => {
   await admin('team', 'update', id, '--sandboxes', '3');
   let again = await http<View>(member, 'POST', '/sandboxes', { template: 'minimal', ...SHAPE });
   // The record follows the sandbox by some moments.
-  for (let tries = 0; again.status === 403 && tries < 50; tries += 1) {
+  for (let tries = 0; again.status === 403 && tries < 300; tries += 1) {
     await new Promise((resolve) => setTimeout(resolve, 100));
     again = await http<View>(member, 'POST', '/sandboxes', { template: 'minimal', ...SHAPE });
   }
@@ -151,9 +152,11 @@ t.test('a key is shown once, says what it may do, and ends', async (t) => {
   t.notOk(JSON.stringify(listed).includes(made.key), 'the key is not shown again');
   await admin('key', 'revoke', id, made.id);
   t.match(await http(reader, 'GET', '/sandboxes'), { status: 401 }, 'at once, where it was revoked');
-  const short = await admin<{ key: string }>('key', 'create', id, '--name', 'short', '--expires-in-s', '1');
-  await new Promise((resolve) => setTimeout(resolve, 1_500));
-  t.match(await http({ url: server.url, key: short.key }, 'GET', '/sandboxes'), { status: 401 });
+  const short = await admin<{ key: string }>('key', 'create', id, '--name', 'short', '--expires-in-s', '5');
+  const look = async (): Promise<number> =>
+    (await http({ url: server.url, key: short.key }, 'GET', '/sandboxes')).status;
+  t.equal(await look(), 200);
+  await until(async () => (await look()) === 401, 'it ends by itself');
 });
 
 t.test('the audit log says who did what', async (t) => {
@@ -163,7 +166,7 @@ t.test('the audit log says who did what', async (t) => {
   bodyOf(await http(member, 'DELETE', `/sandboxes/${view.id}`), 200);
   type Entry = { action: string; target: string | null; status: number; code: string | null };
   let entries: Entry[] = [];
-  for (let tries = 0; entries.length < 3 && tries < 50; tries += 1) {
+  for (let tries = 0; entries.length < 3 && tries < 300; tries += 1) {
     await new Promise((resolve) => setTimeout(resolve, 100));
     entries = (await admin<{ entries: Entry[] }>('audit', '--team', id)).entries;
   }

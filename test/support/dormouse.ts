@@ -198,7 +198,7 @@ export async function dormouse(
 
 /** What is left when everything has had a moment to go: the kernel detaches a loop device some time after its last user. */
 export async function tracesLeft(dataDir: string): Promise<string[]> {
-  for (const end = Date.now() + 5_000; ; await sleep(50)) {
+  for (const end = Date.now() + 20_000; ; await sleep(50)) {
     const found = await traces(dataDir);
     if (found.length === 0 || Date.now() > end) return found;
   }

@@ -167,7 +167,7 @@ t.test('a device that is held open', async (t) => {
       open_by: [new RegExp(`process ${process.pid} `)],
     },
   });
-  t.ok(performance.now() - started >= 1000, 'it was tried for a second');
+  t.ok(performance.now() - started >= 990, 'it was tried for a second');
   t.same([await tables(), await loops(lab.dir), lab.registry.list()], before, 'all is attached as before');
 
   const stop = new AbortController();
@@ -183,9 +183,15 @@ t.test('a device that is held open', async (t) => {
   await t.rejects(impatient.detach(disk, stop.signal), reason, 'an abort is told as what it is');
   t.equal(tries, 2, 'and ends the tries');
 
-  const late = lab.driver.detach(disk, limit());
-  setTimeout(() => void letGo(), 300);
-  await late;
+  tries = 0;
+  const patient = lab.driverWith({
+    lane: async (label, operation, signal) => {
+      tries += 1;
+      if (tries === 3) await letGo();
+      return await lab.lane.run(label, operation, signal);
+    },
+  });
+  await patient.detach(disk, limit());
   t.same(await tables(), {}, 'when the holder lets go in time, it is removed');
   t.same(await loops(lab.dir), []);
 });

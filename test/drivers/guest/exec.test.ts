@@ -71,12 +71,12 @@ t.test('a program that does not read its input ends as it likes', async (t) => {
 });
 
 t.test('at its timeout a program and its children are killed, and the output so far is kept', async (t) => {
-  const result = await sh('echo before; sleep 1000 & echo $!; wait', { timeoutMs: 300 });
+  const result = await sh('echo before; sleep 1000 & echo $!; wait', { timeoutMs: 3000 });
   t.match(result, { exitCode: null, signal: 'SIGKILL', timedOut: true });
   const [first, child] = text(result.stdout).split('\n');
   t.equal(first, 'before');
   await gone(Number(child));
-  t.ok(result.durationMs >= 300 && result.durationMs < 5000, `${result.durationMs} ms`);
+  t.ok(result.durationMs >= 3000, `${result.durationMs} ms`);
 });
 
 t.test('output beyond the limit is cut, and said so', async (t) => {
@@ -156,16 +156,13 @@ t.test('fifty at once, each with its own output', async (t) => {
 t.test(
   'a background process that keeps stdout neither holds the end up nor is killed by writing',
   async (t) => {
-    const startedAt = performance.now();
-    // It writes long after the end, then tells that it is alive by a file.
+    // It writes when the end was told, and then tells that it is alive by a file.
     const file = `/tmp/dormouse-${randomBytes(6).toString('hex')}`;
-    const result = await sh(`(sleep 0.5; echo late; echo later; echo alive > ${file}) & echo now`);
-    const tookMs = performance.now() - startedAt;
+    const wait = `while [ ! -e ${file}.go ]; do sleep 0.02; done`;
+    const result = await sh(`(${wait}; echo late; echo later; echo alive > ${file}) & echo now`);
     t.equal(text(result.stdout), 'now\n');
-    t.ok(tookMs < 450, `it ended after ${Math.round(tookMs)} ms`);
-    const alive = await sh(`while [ ! -s ${file} ]; do sleep 0.02; done; cat ${file}; rm ${file}`, {
-      timeoutMs: 5000,
-    });
+    const look = `touch ${file}.go; while [ ! -s ${file} ]; do sleep 0.02; done; cat ${file}; rm ${file} ${file}.go`;
+    const alive = await sh(look, { timeoutMs: 20_000 });
     t.equal(text(alive.stdout), 'alive\n');
   },
 );

@@ -125,7 +125,7 @@ t.test('a guest that wakes while packets wait is reached long before they would 
   const wokenMs = performance.now();
   const waitedMs = (await refused) - wokenMs;
   t.comment(`reached ${waitedMs.toFixed(1)} ms after it woke`);
-  t.ok(waitedMs < 700, `${waitedMs} ms`);
+  t.ok(waitedMs < 900, `${waitedMs} ms`);
 });
 
 t.test('a guest may change its MAC address', async (t) => {
@@ -142,7 +142,7 @@ t.test('a guest may change its MAC address', async (t) => {
     t.equal(await echo(slot.address, mac), mac);
     const tookMs = performance.now() - startedMs;
     t.comment(`answered ${tookMs.toFixed(1)} ms after the change`);
-    t.ok(tookMs < 700, `${tookMs} ms`);
+    t.ok(tookMs < 900, `${tookMs} ms`);
     const { stdout } = await execa('ip', ['-n', slot.namespace, 'neigh', 'show', 'dev', slot.tap]);
     t.match(stdout, mac);
   }
