@@ -5,7 +5,7 @@ import { Host, type HostOptions } from '../actors/host/host.ts';
 import type { ImageTools } from '../actors/host/image-tools.ts';
 import { imageUsers } from '../actors/host/image-users.ts';
 import { Lane } from '../actors/host/lane.ts';
-import { checkSpace } from '../actors/host/space.ts';
+import { checkSpace, type MeasureSpace, type SpaceMarks, whileRoom } from '../actors/host/space.ts';
 import { DEFAULT_MEMORY_MB, DEFAULT_VCPUS } from '../actors/host/template-file.ts';
 import { Templates } from '../actors/host/templates.ts';
 import { LoopRegistry, originsOf } from '../actors/loop-registry/index.ts';
@@ -149,7 +149,7 @@ export async function startHostCore(
         folders: paths,
         drivers,
         templates,
-        images: imageTools(clock),
+        images: imageTools({ clock, free, space, uploadMaxMb: config.uploadMaxMb }),
         imageSizeMb: config.imageSizeMb,
         uploadMaxMb: config.uploadMaxMb,
         kernel,
@@ -180,9 +180,26 @@ export async function startHostCore(
 }
 
 /** What works on image files here. */
-function imageTools(clock: Clock): ImageTools {
+function imageTools({
+  clock,
+  free,
+  space,
+  uploadMaxMb,
+}: {
+  clock: Clock;
+  free: MeasureSpace;
+  space: SpaceMarks;
+  uploadMaxMb: number;
+}): ImageTools {
+  const limits = {
+    ...DEFAULT_IMPORT_LIMITS,
+    bytes: Math.max(DEFAULT_IMPORT_LIMITS.bytes, uploadMaxMb * 2 ** 20),
+  };
   return {
-    build: (options) => buildRootfs({ ...options, limits: DEFAULT_IMPORT_LIMITS, clock }),
+    build: (options) =>
+      whileRoom(free, space, { clock, signal: options.signal }, (signal) =>
+        buildRootfs({ ...options, signal, limits, clock }),
+      ),
     shrink: shrinkImage,
     grow: growImage,
   };
