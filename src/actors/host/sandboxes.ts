@@ -183,7 +183,7 @@ export class Sandboxes {
         ),
       ),
     );
-    this.#stopping.abort(new Error('the host stops'));
+    this.#stopping.abort(new DormouseError('HOST_DRAINING', 'The host stops.'));
     await Promise.all(this.all().map((sandbox) => sandbox.actor.stop()));
     await Promise.allSettled([...this.#work]);
   }
@@ -215,6 +215,7 @@ export class Sandboxes {
       internal =
         ((await fileJournal(drivers.pathsOf(id).journal).load())?.context as SandboxInput | undefined)
           ?.teamId === PLATFORM_TEAM_ID;
+    let hasFailed = false;
     const sandbox = await Sandbox.start(id, input, {
       drivers,
       ports,
@@ -225,7 +226,10 @@ export class Sandboxes {
         if (which.actor.isDone) this.#background(this.#remove(which, internal));
         if (which.actor.isDone || which.actor.hasTag('rest')) this.#options.settled(which);
       },
-      faulted: (which, error) => this.#background(this.#restart(which, error)),
+      faulted: (which, error) => {
+        if (!hasFailed) this.#restart(which, error);
+        hasFailed = true;
+      },
     });
     this.#ready.set(id, sandbox);
     if (!internal) this.#options.appeared(sandbox);
@@ -268,33 +272,42 @@ export class Sandboxes {
     }
   }
 
-  /** An actor whose code failed begins again from its journal; the others never notice. */
-  async #restart(id: string, error: unknown): Promise<void> {
-    const { clock, log } = this.#options.ports;
+  /** An actor whose code failed begins again from its journal; the others never notice. Who asks for it meanwhile waits. */
+  #restart(id: string, error: unknown): void {
+    const again = this.#startAgain(id, this.#active.get(id), error);
+    // At once: whoever found nobody would start an actor beside the one that is about to be.
+    this.#active.set(id, again);
+    again.catch(() => {
+      if (this.#active.get(id) === again) this.#active.delete(id);
+    });
+    this.#background(again);
+  }
+
+  /** @param before the actor that failed, which may still be on its way. Throws when it is left stopped, or the host stops. */
+  async #startAgain(id: string, before: Promise<Sandbox> | undefined, error: unknown): Promise<Sandbox> {
+    const { clock } = this.#options.ports;
     const recent = [
       ...(this.#faults.get(id) ?? []).filter((at) => at > clock.nowMs() - 60_000),
       clock.nowMs(),
     ];
     this.#faults.set(id, recent);
-    const old = this.#ready.get(id);
-    this.#ready.delete(id);
-    this.#active.delete(id);
-    if (old) this.#options.vanished(old);
-    await old?.actor.stop();
-    if (recent.length > RESTARTS_PER_MINUTE) {
-      log.error(
-        { sandbox: id, err: messageOf(error) },
-        `the actor failed ${recent.length} times in a minute and is left stopped; its folder and virtual machine stay`,
-      );
-      return;
+    const old = await before?.catch(() => undefined);
+    if (old && this.#ready.get(id) === old) {
+      this.#ready.delete(id);
+      this.#options.vanished(old);
     }
+    await old?.actor.stop();
+    if (recent.length > RESTARTS_PER_MINUTE)
+      throw new DormouseError(
+        'INTERNAL',
+        `The actor of ${id} failed ${recent.length} times in a minute and is left stopped; its folder and virtual machine stay.`,
+        { cause: error },
+      );
     await clock.sleep(100 * 2 ** recent.length, this.#stopping.signal);
-    const started = this.#start(id, undefined);
-    this.#active.set(id, started);
-    await started.catch((broken: unknown) => {
-      this.#active.delete(id);
-      throw broken;
-    });
+    const sandbox = await this.#start(id, undefined);
+    // Whoever lets go has looked for actors already.
+    if (this.#stopping.signal.aborted) await sandbox.actor.stop();
+    return sandbox;
   }
 
   #background(work: Promise<unknown>): void {

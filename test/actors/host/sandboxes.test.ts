@@ -200,7 +200,44 @@ t.test('an actor whose code fails is started again from its journal, five times 
     [other],
     'the sixth time it is left stopped',
   );
+  t.equal(sandboxes.get(id), undefined, 'whoever asks for it then starts it from its journal');
   t.equal(sandboxes.all()[0], neighbour, 'the others never notice');
+});
+
+t.test('who asks for one that is started again waits for it, and gets no second actor', async (t) => {
+  const { sandboxes, leave, watchers, clock, told } = await host(t);
+  const id = await leave();
+  await sandboxes.adopt();
+  const before = await sandboxes.get(id);
+  await until(() => watchers.has(id));
+  const exited = watchers.get(id);
+  watchers.delete(id);
+  exited?.(null as unknown as VmExit);
+  await until(() => clock.armed().length > 0);
+  t.equal(sandboxes.keeperOf(id), 'under way');
+  const asked = sandboxes.get(id);
+  clock.advance(200);
+  const after = await asked;
+  t.ok(after);
+  t.not(after, before);
+  t.equal(await sandboxes.get(id), after);
+  t.same(sandboxes.all(), [after]);
+  t.same(
+    told.filter((line) => line === `appeared ${id}`),
+    [`appeared ${id}`, `appeared ${id}`],
+  );
+});
+
+t.test('one that waits to be started again is not started any more when the host lets go', async (t) => {
+  const { sandboxes, leave, watchers, clock } = await host(t);
+  const id = await leave();
+  await sandboxes.adopt();
+  await until(() => watchers.has(id));
+  watchers.get(id)?.(null as unknown as VmExit);
+  await until(() => clock.armed().length > 0);
+  const asked = sandboxes.get(id);
+  await Promise.all([t.rejects(async () => void (await asked), { code: 'HOST_DRAINING' }), sandboxes.stop()]);
+  t.same(sandboxes.all(), []);
 });
 
 t.test('letting go leaves machines and folders as they are', async (t) => {
