@@ -89,6 +89,11 @@ export function hasCode(thrown: unknown, code: ErrorCode): thrown is DormouseErr
   return thrown instanceof DormouseError && thrown.code === code;
 }
 
+/** True when the same request may succeed later, so that its outcome is none that may be kept. */
+export function mayRetry(thrown: unknown): boolean {
+  return thrown instanceof DormouseError && thrown.answer === 'retry';
+}
+
 /** The message of any thrown value. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);

@@ -4,6 +4,7 @@ export {
   type ErrorData,
   type ErrorRecord,
   hasCode,
+  mayRetry,
   messageOf,
   toDormouseError,
 } from './dormouse-error.ts';

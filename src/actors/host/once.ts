@@ -1,4 +1,4 @@
-import { DormouseError } from '../../errors/index.ts';
+import { DormouseError, mayRetry } from '../../errors/index.ts';
 import type { CommandContext } from '../system/command.ts';
 import { fingerprintOf } from '../system/fingerprint.ts';
 
@@ -14,7 +14,8 @@ export class Once {
 
   /**
    * @param name of the command; with the body it tells whether an id that comes again is the same request
-   * @throws `IDEMPOTENCY_KEY_REUSED` when it is another; what `work` throws. That of a caller who went away is not remembered.
+   * @throws `IDEMPOTENCY_KEY_REUSED` when it is another; what `work` throws. That of a caller who went away is not remembered,
+   * nor one that asks for the same request again: what `work` did is undone then, or found again by its next run.
    */
   async run<T>(name: string, body: unknown, context: CommandContext, work: () => Promise<T>): Promise<T> {
     const fingerprint = fingerprintOf(name, body);
@@ -30,7 +31,7 @@ export class Once {
     try {
       return (await entry.outcome) as T;
     } catch (error) {
-      if (context.signal.aborted) this.#done.delete(context.commandId);
+      if (context.signal.aborted || mayRetry(error)) this.#done.delete(context.commandId);
       throw error;
     } finally {
       entry.isOver = true;

@@ -159,8 +159,8 @@ export class Actor<Context extends BaseContext, Event = never> {
   /**
    * Sends a command and waits for its answer.
    *
-   * A command id that was answered before gets the same answer; one that is being carried out joins it. Throws
-   * `SANDBOX_WRONG_STATE` with the state and what it takes, `MAILBOX_FULL`, `DEADLINE_EXCEEDED`,
+   * A command id that was answered before gets the same answer, unless that was to send it again; one that is being carried out
+   * joins it. Throws `SANDBOX_WRONG_STATE` with the state and what it takes, `MAILBOX_FULL`, `DEADLINE_EXCEEDED`,
    * `IDEMPOTENCY_KEY_REUSED`, and whatever the machine answers with.
    */
   async ask(name: string, body: unknown, context: CommandContext): Promise<unknown> {
@@ -354,7 +354,7 @@ export class Actor<Context extends BaseContext, Event = never> {
       () => view(record, decision.snapshot),
       (id) => this.#callers.fingerprint(id) ?? cause.fingerprint,
     );
-    record.replies = remember(record.replies, answers);
+    record.replies = remember(record.replies, answers, this.#beginning());
     await this.#kept.save(record, { strict, durable: isDurable(decision) });
     if (decision.snapshot.hasTag('rest')) this.#kept.settle();
     this.#snapshot = decision.snapshot;
@@ -374,6 +374,12 @@ export class Actor<Context extends BaseContext, Event = never> {
     this.#last = facts;
     logTransition(this.#options.ports.log, transition as Transition<unknown>);
     this.#options.inspected?.({ transition, refused: null });
+  }
+
+  /** The id of the command that the actor was started with, while it is carried out. */
+  #beginning(): string | undefined {
+    const { command } = this.context;
+    return command && !this.#options.commands.includes(command.name) ? command.id : undefined;
   }
 
   /** What can be told of the state without a transition. */

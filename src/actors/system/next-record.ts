@@ -1,5 +1,5 @@
 import type { AnyMachineSnapshot } from 'xstate';
-import { DormouseError, type ErrorRecord } from '../../errors/index.ts';
+import { DormouseError, type ErrorRecord, mayRetry } from '../../errors/index.ts';
 import type { BaseContext } from './actor-options.ts';
 import { type Decision, type Effect, stateName } from './decide.ts';
 import type { ActorRecord, RememberedReply } from './journal.ts';
@@ -166,9 +166,21 @@ export function answersOf(
   });
 }
 
-/** The newest answers, as many as are kept. */
-export function remember(replies: readonly RememberedReply[], answers: readonly Answer[]): RememberedReply[] {
-  return [...replies, ...answers.map(({ remembered }) => remembered)].slice(-REMEMBERED_REPLIES);
+/**
+ * The newest answers, as many as are kept. An error that asks for the same request again is none of them: what comes again is
+ * done again.
+ *
+ * @param beginning id of the command that the actor was started with: it cannot be done again
+ */
+export function remember(
+  replies: readonly RememberedReply[],
+  answers: readonly Answer[],
+  beginning?: string,
+): RememberedReply[] {
+  const kept = answers.filter(
+    ({ commandId, outcome }) => commandId === beginning || !('error' in outcome && mayRetry(outcome.error)),
+  );
+  return [...replies, ...kept.map(({ remembered }) => remembered)].slice(-REMEMBERED_REPLIES);
 }
 
 /** Deadlines after a decision, as absolute times: `after` of the machine, and timers that an action names. */

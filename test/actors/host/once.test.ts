@@ -1,6 +1,6 @@
 import t from 'tap';
 import { Once } from '../../../src/actors/host/once.ts';
-import { DormouseError } from '../../../src/errors/index.ts';
+import { DormouseError, type ErrorCode } from '../../../src/errors/index.ts';
 
 const context = (commandId: string, signal = new AbortController().signal) => ({
   commandId,
@@ -28,19 +28,28 @@ t.test('a command that comes again waits for the first, and gets its outcome aft
   t.equal(runs, 1);
 });
 
-t.test('a failure is an outcome, unless it is that the caller went away', async (t) => {
+t.test('a failure is an outcome, unless the same request may succeed later', async (t) => {
   const once = new Once();
   let runs = 0;
-  const fail = async (): Promise<never> => {
+  const failWith = (code: ErrorCode) => async (): Promise<never> => {
     runs += 1;
-    throw new DormouseError('DISK_FULL', 'no space');
+    throw new DormouseError(code, 'no');
   };
+  const refuse = failWith('TEMPLATE_INVALID');
   for (let time = 0; time < 2; time += 1)
-    await t.rejects(once.run('build', {}, context('c'), fail), { code: 'DISK_FULL' });
+    await t.rejects(once.run('build', {}, context('c'), refuse), { code: 'TEMPLATE_INVALID' });
   t.equal(runs, 1);
+  const failNow = failWith('DISK_FULL');
   for (let time = 0; time < 2; time += 1)
-    await t.rejects(once.run('build', {}, context('d', AbortSignal.abort()), fail), { code: 'DISK_FULL' });
-  t.equal(runs, 3, 'it is done again for one who comes back');
+    await t.rejects(once.run('build', {}, context('d'), failNow), { code: 'DISK_FULL' });
+  t.equal(runs, 3, 'it is done again for one who was told to send it again');
+  t.equal(await once.run('build', {}, context('d'), async () => 'made'), 'made');
+  t.equal(await once.run('build', {}, context('d'), failNow), 'made', 'and once only');
+  for (let time = 0; time < 2; time += 1)
+    await t.rejects(once.run('build', {}, context('e', AbortSignal.abort()), refuse), {
+      code: 'TEMPLATE_INVALID',
+    });
+  t.equal(runs, 5, 'and for one who went away and comes back');
 });
 
 t.test('the newest outcomes are remembered', async (t) => {

@@ -334,6 +334,32 @@ t.test('the same command id is done once and answered alike, also after a restar
 });
 
 t.test(
+  'a command that may succeed later is done again when its id comes again, and then no more',
+  async (t) => {
+    let isBusy = true;
+    let turns = 0;
+    const actor = await Actor.start(
+      door({
+        turnKey: async () => {
+          turns += 1;
+          if (isBusy) throw new DormouseError('DEVICE_BUSY', 'The key is in use.');
+        },
+      }),
+      undefined,
+    );
+    const both = [actor.ask('open', {}, by('again')), actor.ask('open', {}, by('again'))];
+    for (const one of both) await t.rejects(one, { code: 'DEVICE_BUSY' });
+    t.equal(turns, 1, 'who joins it gets its error');
+    isBusy = false;
+    const answer = await actor.ask('open', {}, by('again'));
+    t.match(answer, { turns: 1 });
+    t.same(await actor.ask('open', {}, by('again')), answer);
+    t.equal(turns, 2);
+    await actor.stop();
+  },
+);
+
+t.test(
   'an actor that died in the middle of a step runs it again, and who asks again gets the answer',
   async (t) => {
     const options = door({

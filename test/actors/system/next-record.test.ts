@@ -6,6 +6,7 @@ import type { Decision, Effect } from '../../../src/actors/system/decide.ts';
 import type { ActorRecord } from '../../../src/actors/system/journal.ts';
 import { answersOf, type Cause, nextRecord, remember } from '../../../src/actors/system/next-record.ts';
 import type { Step } from '../../../src/actors/system/step.ts';
+import { DormouseError, type ErrorCode } from '../../../src/errors/index.ts';
 
 const KINDS = ['live', 'disk', 'slot', 'vmm'] as const;
 /** Step `k` acquires kind `k`. */
@@ -225,3 +226,23 @@ t.test('the newest answers are remembered', async (t) => {
   t.equal(kept.at(0)?.commandId, 'c1');
   t.equal(kept.at(-1)?.commandId, 'c32');
 });
+
+t.test(
+  'an answer that asks for the same again is not remembered, unless nobody can send it again',
+  async (t) => {
+    const failed = (commandId: string, code: ErrorCode) => {
+      const error = { code, detail: 'no' };
+      const remembered = { commandId, fingerprint: '', reply: { ok: false as const, error } };
+      return { commandId, remembered, outcome: { error: DormouseError.fromRecord(error) } };
+    };
+    const answers = [
+      failed('later', 'STEP_TIMEOUT'),
+      failed('never', 'VMM_GONE'),
+      failed('made', 'DISK_FULL'),
+    ];
+    t.same(
+      remember([], answers, 'made').map(({ commandId }) => commandId),
+      ['never', 'made'],
+    );
+  },
+);
