@@ -32,7 +32,7 @@ export interface Part {
  * from closing; the first error is thrown at the end.
  */
 export class Parts implements Part {
-  readonly #closers: Array<() => Promise<void>> = [];
+  readonly #closers: Array<(isClean: boolean) => Promise<void>> = [];
 
   /** Registers how something that runs now is ended, and returns it. */
   add<T>(part: T, close: (part: T) => Promise<void>): T {
@@ -40,10 +40,21 @@ export class Parts implements Part {
     return part;
   }
 
+  /**
+   * As `add`, for what others may only have when all that was started after it has ended. When something has not, it stays ours
+   * until the process ends.
+   */
+  addGuard<T>(part: T, close: (part: T) => Promise<void>): T {
+    this.#closers.push(async (isClean) => {
+      if (isClean) await close(part);
+    });
+    return part;
+  }
+
   async close(): Promise<void> {
     let failed: unknown;
     for (const close of this.#closers.splice(0).reverse()) {
-      await close().catch((error: unknown) => {
+      await close(failed === undefined).catch((error: unknown) => {
         failed ??= error;
       });
     }

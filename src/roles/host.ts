@@ -10,7 +10,7 @@ export async function runHost({ config, signal, print }: RoleContext): Promise<v
   try {
     const natsUrl = required(config.natsUrl, 'NATS_URL', 'host');
     const ports = await rolePorts('host', config);
-    parts.add(await lockDataDir(ports.paths), (lock) => lock.release());
+    parts.addGuard(await lockDataDir(ports.paths), (lock) => lock.release());
     const bus = await joinBus(parts, natsUrl, 'host', ports);
     const part = await startHostPart(bus, ports, print, signal);
     parts.add(part, (host) => host.close());

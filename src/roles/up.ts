@@ -26,7 +26,7 @@ export async function runUp({ config, signal, print, options }: RoleContext): Pr
   const step = (what: string): void =>
     print(`  ${((clock.monotonicMs() - started) / 1000).toFixed(1).padStart(5)} s  ${what}`);
   try {
-    parts.add(await lockDataDir(paths), (lock) => lock.release());
+    parts.addGuard(await lockDataDir(paths), (lock) => lock.release());
     step(config.databaseUrl ? 'connecting to PostgreSQL' : 'starting PostgreSQL');
     const databaseUrl =
       config.databaseUrl ??

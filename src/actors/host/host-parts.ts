@@ -1,4 +1,6 @@
+import { type Clock, within } from '../../clock.ts';
 import type { NetworkDriver } from '../../drivers/network/types.ts';
+import { messageOf } from '../../errors/index.ts';
 import type { Step } from '../system/step.ts';
 import { Builder } from './build.ts';
 import { Room, usedBy } from './capacity.ts';
@@ -19,7 +21,7 @@ import { WarmMaker } from './warm.ts';
 const JANITOR_MS = 30_000;
 /** How long adopting what is there may take, in milliseconds. */
 export const ADOPT_LIMIT_MS = 120_000;
-/** How long letting go may take, in milliseconds. */
+/** How long letting go may take, in milliseconds: more than its parts may together. */
 export const STOP_LIMIT_MS = 60_000;
 
 /** What works for a host, in its process. */
@@ -77,8 +79,14 @@ export function partsOf(options: HostOptions): Parts {
 
 /** The steps of the host's machine. @param found gets what `adopt` found */
 export function stepsOf(
-  { drivers }: HostOptions,
-  { janitor, sandboxes, watch, warm, uploads }: Parts,
+  { drivers, ports }: Pick<HostOptions, 'drivers' | 'ports'>,
+  {
+    janitor,
+    sandboxes,
+    watch,
+    warm,
+    uploads,
+  }: Pick<Parts, 'janitor' | 'sandboxes' | 'watch' | 'warm' | 'uploads'>,
   found: Found,
 ): Record<string, Step<HostContext, unknown>> {
   return {
@@ -105,17 +113,39 @@ export function stepsOf(
       name: 'letGo',
       direction: 'undo',
       timeoutMs: STOP_LIMIT_MS,
-      async run() {
-        await watch.stop();
-        await janitor.stop();
-        await warm.stop();
-        await uploads.stop();
-        await sandboxes.stop();
-        await drivers.network.stop();
-        await drivers.vmm.close();
+      async run(_, { log }) {
+        const failures: unknown[] = [];
+        /** Each for itself: one that is late must not keep the others from being let go of. */
+        const end = async (part: string, limitMs: number, stop: () => Promise<void>): Promise<void> => {
+          await inTime(ports.clock, limitMs, stop).catch((error: unknown) => {
+            log.error({ part, err: messageOf(error) }, 'a part of the host did not end');
+            failures.push(error);
+          });
+        };
+        await end('watch', 5_000, () => watch.stop());
+        await end('janitor', 5_000, () => janitor.stop());
+        await end('warm', 12_000, () => warm.stop());
+        await end('uploads', 3_000, () => uploads.stop());
+        await end('sandboxes', 20_000, () => sandboxes.stop());
+        await end('network', 5_000, () => drivers.network.stop());
+        await end('vmm', 5_000, () => drivers.vmm.close());
+        if (failures.length > 0) throw failures[0];
       },
     },
   };
+}
+
+/** Waits for the end of `work`, and no longer than its time. Rejects when it is late, or failed. */
+async function inTime(
+  clock: Pick<Clock, 'after'>,
+  limitMs: number,
+  work: () => Promise<void>,
+): Promise<void> {
+  await within(clock, limitMs, async (signal) => {
+    const late = Promise.withResolvers<never>();
+    signal.addEventListener('abort', () => late.reject(signal.reason), { once: true });
+    await Promise.race([work(), late.promise]);
+  });
 }
 
 /** How many slots the network driver is about to remove: their holders hold none by their ledgers. */

@@ -1,5 +1,5 @@
 import { within } from '../../clock.ts';
-import { DormouseError } from '../../errors/index.ts';
+import { DormouseError, messageOf } from '../../errors/index.ts';
 import { PLATFORM_TEAM_ID } from '../../ids.ts';
 import type { ForkReply, ForkRequest, SandboxView, SnapshotRequest } from '../sandbox/protocol.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
@@ -72,12 +72,16 @@ export class Host {
       { hostId },
     );
     const host = new Host(options, parts, actor, found);
-    await within(ports.clock, ADOPT_LIMIT_MS, (signal) =>
-      actor.until(() => actor.state !== 'starting', signal),
-    );
-    if (actor.context.error) {
-      await host.stop();
-      throw DormouseError.fromRecord(actor.context.error);
+    try {
+      await within(ports.clock, ADOPT_LIMIT_MS, (signal) =>
+        actor.until(() => actor.state !== 'starting', signal),
+      );
+      if (actor.context.error) throw DormouseError.fromRecord(actor.context.error);
+    } catch (error) {
+      await host
+        .stop()
+        .catch((late: unknown) => ports.log.error({ err: messageOf(late) }, 'the host was not let go of'));
+      throw error;
     }
     return host;
   }
@@ -216,13 +220,15 @@ export class Host {
     );
   }
 
-  /** Lets go of the sandboxes, which stay as they are: virtual machines run on. */
+  /** Lets go of the sandboxes, which stay as they are: virtual machines run on. Throws when something of the host may work on. */
   async stop(): Promise<void> {
     await this.#actor.tell({ type: 'stop' });
     await within(this.#options.ports.clock, STOP_LIMIT_MS, (signal) =>
       this.#actor.until(() => this.#actor.isDone, signal),
     );
     await this.#actor.stop();
+    const { notLetGo } = this.#actor.context;
+    if (notLetGo) throw DormouseError.fromRecord(notLetGo);
   }
 
   #createParts(): CreateParts {

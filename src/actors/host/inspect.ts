@@ -16,6 +16,7 @@ const SHOWN: Showing<HostContext> = {
   hostId: null,
   command: shownCommand,
   error: (error) => ({ error: error && shownError(error) }),
+  notLetGo: (error) => ({ notLetGo: error && shownError(error) }),
 };
 
 /** What happened to a host, as it is shown. */

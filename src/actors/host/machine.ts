@@ -3,7 +3,7 @@ import type { ErrorRecord } from '../../errors/index.ts';
 import type { BaseContext } from '../system/actor-options.ts';
 
 /**
- * The life of a host: `starting → ready → draining → stopping → stopped`. Steps in `host.ts`.
+ * The life of a host: `starting → ready → draining → stopping → stopped`. Steps in `host-parts.ts`.
  *
  * - `starting`: reads the journals of its sandboxes, takes over their virtual machines, clears what belongs to none.
  * - `ready`: takes new sandboxes.
@@ -12,7 +12,10 @@ import type { BaseContext } from '../system/actor-options.ts';
  */
 export interface HostContext extends BaseContext {
   hostId: string;
+  /** Why it did not start. */
   error: ErrorRecord | null;
+  /** Why something was not let go of: it may work on. */
+  notLetGo: ErrorRecord | null;
 }
 
 export type HostEvent =
@@ -31,10 +34,11 @@ export const hostMachine = setup({
   actions: {
     answer: (_, _params: { commandId: string | null; error: ErrorRecord | null }) => {},
     keepError: assign(({ event }) => ({ error: (event as unknown as { error: ErrorRecord }).error })),
+    keepLate: assign(({ event }) => ({ notLetGo: (event as unknown as { error: ErrorRecord }).error })),
   },
 }).createMachine({
   id: 'host',
-  context: ({ input }) => ({ hostId: input.hostId, command: null, error: null }),
+  context: ({ input }) => ({ hostId: input.hostId, command: null, error: null, notLetGo: null }),
   initial: 'starting',
   states: {
     starting: {
@@ -65,7 +69,15 @@ export const hostMachine = setup({
         stop: 'stopping',
       },
     },
-    stopping: { invoke: { id: 'letGo', src: 'letGo', input, onDone: 'stopped', onError: 'stopped' } },
+    stopping: {
+      invoke: {
+        id: 'letGo',
+        src: 'letGo',
+        input,
+        onDone: 'stopped',
+        onError: { target: 'stopped', actions: 'keepLate' },
+      },
+    },
     stopped: { type: 'final' },
   },
 });

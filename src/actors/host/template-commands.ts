@@ -110,6 +110,7 @@ export async function runTemplateCommands(
 const KEPT: ReadonlySet<string> = new Set([
   'TEMPLATE_NOT_READY',
   'DISK_FULL',
+  'HOST_DRAINING',
   'NO_HOST_AVAILABLE',
   'INVALID_SIZE',
 ]);

@@ -93,7 +93,7 @@ export class WarmMaker {
           const { stage = () => {}, signal = limit } = options;
           return this.#make(template, shape, {
             stage,
-            signal: AbortSignal.any([limit, stop.signal, signal]),
+            signal: AbortSignal.any([limit, stop.signal, this.#stopping.signal, signal]),
           });
         });
       })
@@ -110,9 +110,9 @@ export class WarmMaker {
     await Promise.allSettled(making.map(({ done }) => done));
   }
 
-  /** Begins no further ones and waits for the one that is being made. */
+  /** Begins no further ones, ends the one that is being made, and waits until nothing is left of it. */
   async stop(): Promise<void> {
-    this.#stopping.abort(new Error('the host stops'));
+    this.#stopping.abort(new DormouseError('HOST_DRAINING', 'The host stops.'));
     await this.#last;
   }
 
