@@ -153,6 +153,8 @@ export async function serveHost(
       stopping.abort();
       await announcing;
       await bus.hosts.withdraw(host.id).catch(() => {});
+      // A build may take half an hour, which a request under way would be waited for.
+      await host.stopMaking();
       await responder.close();
     },
   };

@@ -45,17 +45,24 @@ export class Builder {
   readonly #options: BuilderOptions;
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
+  readonly #stopping = new AbortController();
 
   constructor(options: BuilderOptions) {
     this.#options = options;
   }
 
+  /** Ends the builds that run and wait, as if their callers had gone, and waits until nothing is left of them. No further one is begun. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new DormouseError('HOST_DRAINING', 'The host stops. Build the template again.'));
+    await this.#last;
+  }
+
   /**
    * Builds a template from an upload, which is gone afterwards, or from the disk of a sandbox. A command that comes again waits for
-   * the build, or gets its outcome. A caller that goes away ends it.
+   * the build, or gets its outcome. A caller that goes away ends it, and so does a stop.
    *
    * @throws `TEMPLATE_EXISTS`, `TEMPLATE_INVALID`, `TEMPLATE_NOT_READY`, `UPLOAD_BROKEN`, `SANDBOX_NOT_FOUND`, `SANDBOX_WRONG_STATE`,
-   * `INVALID_SIZE`, `NO_HOST_AVAILABLE`, `DISK_FULL`, `RATE_LIMITED` when too many wait, `IDEMPOTENCY_KEY_REUSED`; nothing is
+   * `INVALID_SIZE`, `NO_HOST_AVAILABLE`, `DISK_FULL`, `RATE_LIMITED` when too many wait, `HOST_DRAINING`, `IDEMPOTENCY_KEY_REUSED`; nothing is
    * left then
    */
   async build(body: BuildTemplate, context: CommandContext): Promise<TemplateDetails> {
@@ -64,7 +71,8 @@ export class Builder {
       const made = templates.madeBy(context.commandId);
       if (made) return await templates.details(made);
       try {
-        return await this.#inTurn(context.signal, () => this.#build(body, context));
+        const signal = AbortSignal.any([context.signal, this.#stopping.signal]);
+        return await this.#inTurn(signal, () => this.#build(body, { ...context, signal }));
       } finally {
         // Also of one that was refused at once.
         if ('upload_id' in body.source)

@@ -85,8 +85,7 @@ export function stepsOf(
     sandboxes,
     watch,
     warm,
-    uploads,
-  }: Pick<Parts, 'janitor' | 'sandboxes' | 'watch' | 'warm' | 'uploads'>,
+    uploads, builder }: Pick<Parts, 'janitor' | 'sandboxes' | 'watch' | 'builder' | 'warm' | 'uploads'>,
   found: Found,
 ): Record<string, Step<HostContext, unknown>> {
   return {
@@ -122,13 +121,14 @@ export function stepsOf(
             failures.push(error);
           });
         };
-        await end('watch', 5_000, () => watch.stop());
+        await end('watch', 3_000, () => watch.stop());
         await end('janitor', 5_000, () => janitor.stop());
-        await end('warm', 12_000, () => warm.stop());
+        await end('builder', 10_000, () => builder.stop());
+        await end('warm', 8_000, () => warm.stop());
         await end('uploads', 3_000, () => uploads.stop());
         await end('sandboxes', 20_000, () => sandboxes.stop());
-        await end('network', 5_000, () => drivers.network.stop());
-        await end('vmm', 5_000, () => drivers.vmm.close());
+        await end('network', 4_000, () => drivers.network.stop());
+        await end('vmm', 4_000, () => drivers.vmm.close());
         if (failures.length > 0) throw failures[0];
       },
     },

@@ -220,6 +220,12 @@ export class Host {
     );
   }
 
+  /** Ends what takes long and is for later: builds of templates, and saved machines in the making. Nobody has to wait for them then. */
+  async stopMaking(): Promise<void> {
+    await this.#parts.builder.stop();
+    await this.#parts.warm.stop();
+  }
+
   /** Lets go of the sandboxes, which stay as they are: virtual machines run on. Throws when something of the host may work on. */
   async stop(): Promise<void> {
     await this.#actor.tell({ type: 'stop' });

@@ -198,6 +198,29 @@ t.test('a caller who goes away ends it', async (t) => {
   t.same(await left(), []);
 });
 
+t.test('a stop ends the build that runs and those that wait, and begins no other', async (t) => {
+  const { builder, bodyOf, hooks, left } = await world(t);
+  const running = Promise.withResolvers<void>();
+  hooks.build = ({ signal }) =>
+    new Promise((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+      running.resolve();
+    });
+  const [one, two, late] = await Promise.all(['one', 'two', 'late'].map((name) => bodyOf({ name })));
+  const builds = [one, two].map((body, index) =>
+    t.rejects(builder.build(body as BuildTemplate, commandContext({ commandId: `c-${index}` })), {
+      code: 'HOST_DRAINING',
+    }),
+  );
+  await running.promise;
+  await builder.stop();
+  await Promise.all(builds);
+  await t.rejects(builder.build(late as BuildTemplate, commandContext({ commandId: 'late' })), {
+    code: 'HOST_DRAINING',
+  });
+  t.same(await left(), []);
+});
+
 t.test('builds run one after the other, and not too many wait', async (t) => {
   const { builder, build, bodyOf, hooks, templates } = await world(t);
   const go = Promise.withResolvers<void>();

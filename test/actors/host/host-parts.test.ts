@@ -19,6 +19,7 @@ t.test('a part that is late does not keep the others from ending, and is told', 
   const parts = {
     watch: part('watch', () => Promise.reject(new Error('no watch'))),
     janitor: part('janitor'),
+    builder: part('builder'),
     warm: part('warm', () => new Promise(() => {})),
     uploads: part('uploads'),
     sandboxes: part('sandboxes', () => new Promise(() => {})),
@@ -42,6 +43,6 @@ t.test('a part that is late does not keep the others from ending, and is told', 
   })();
   await t.rejects(done, { message: 'no watch' });
   await driven;
-  t.same(ended, ['watch', 'janitor', 'warm', 'uploads', 'sandboxes', 'network', 'vmm']);
+  t.same(ended, ['watch', 'janitor', 'builder', 'warm', 'uploads', 'sandboxes', 'network', 'vmm']);
   t.ok(clock.nowMs() - startedMs < STOP_LIMIT_MS, 'and all of it is over in time');
 });
