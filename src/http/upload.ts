@@ -29,6 +29,8 @@ export interface UploadPorts {
 export interface Upload {
   hostId: string;
   uploadId: string;
+  /** Of this request alone: another one may send a file under the same id. */
+  attempt: string;
   teamId: string;
   body: Readable;
   /** Largest file that is taken, in bytes. */
@@ -141,35 +143,36 @@ async function nextChunk(
 
 async function sendPiece(
   { bus, clock }: UploadPorts,
-  { hostId, uploadId, teamId, signal }: Upload,
+  { hostId, uploadId, teamId, attempt, signal }: Upload,
   offset: number,
   piece: Buffer,
 ): Promise<void> {
   const { upload } = hostCommands;
-  const body = { upload_id: uploadId, team_id: teamId, offset, data: piece.toString('base64') };
-  for (let attempt = 1; ; attempt++) {
+  const body = { upload_id: uploadId, team_id: teamId, attempt, offset, data: piece.toString('base64') };
+  for (let tries = 1; ; tries++) {
     try {
       await bus.request(`${hostSubject(hostId)}.${upload.name}`, upload, body, signal ? { signal } : {});
       return;
     } catch (error) {
       // One that is there already changes nothing, so it may be sent again.
       const isAway = hasCode(error, 'HOST_UNREACHABLE') || hasCode(error, 'BUS_UNAVAILABLE');
-      if (!isAway || attempt === PIECE_TRIES) throw error;
+      if (!isAway || tries === PIECE_TRIES) throw error;
       await clock.sleep(PIECE_PAUSE_MS, signal);
     }
   }
 }
 
 /**
- * Tells the host to forget the file; one that a template is being built from stays until that has ended. When the host cannot
+ * Tells the host to forget the file that this request sent; one that a template is being built from stays until that has ended, and
+ * that of a newer request stays, too. When the host cannot
  * be told, it forgets the file by itself when nobody goes on with it.
  */
 export async function discardUpload(
   { bus, log }: UploadPorts,
-  { hostId, uploadId, teamId }: Pick<Upload, 'hostId' | 'uploadId' | 'teamId'>,
+  { hostId, uploadId, teamId, attempt }: Pick<Upload, 'hostId' | 'uploadId' | 'teamId' | 'attempt'>,
 ): Promise<void> {
   const command = hostCommands.discardUpload;
-  const body = { upload_id: uploadId, team_id: teamId };
+  const body = { upload_id: uploadId, team_id: teamId, attempt };
   await bus
     .request(`${hostSubject(hostId)}.${command.name}`, command, body)
     .catch((error: unknown) =>

@@ -286,6 +286,13 @@ t.test('the same Idempotency-Key is the same build', async (t) => {
   const [first, second] = buildsOf(host).slice(from);
   t.equal(first?.context.commandId, second?.context.commandId);
   t.same(first?.body, second?.body, 'the same upload');
+  const attemptsOf = (command: string): unknown[] =>
+    host.received
+      .filter(({ name }) => name === command)
+      .slice(-2)
+      .map(({ body }) => (body as { attempt: string }).attempt);
+  t.equal(new Set(attemptsOf('upload')).size, 2, 'each request sends a file of its own');
+  t.same(attemptsOf('discardUpload'), attemptsOf('upload'), 'and discards no other');
 });
 
 t.test('from a sandbox: on its host, with everything in the body', async (t) => {

@@ -96,6 +96,7 @@ const asked: Record<Asked['op'], (body: Record<string, unknown>) => Promise<unkn
       const upload = { upload_id: newUploadId(), team_id: DEFAULT_TEAM_ID };
       await core.host.upload({
         ...upload,
+        attempt: 'a',
         offset: 0,
         data: await readFile(String(file), 'base64'),
       });

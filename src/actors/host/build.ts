@@ -22,7 +22,7 @@ import type { WarmMaker } from './warm.ts';
 
 export interface BuilderOptions extends SnapshotParts {
   sandboxes: Pick<Sandboxes, 'get'>;
-  uploads: Pick<Uploads, 'take' | 'discard'>;
+  uploads: Pick<Uploads, 'take'>;
   images: ImageTools;
   warm: Pick<WarmMaker, 'make'>;
   room: Pick<Room, 'keep'>;
@@ -34,6 +34,8 @@ export interface BuilderOptions extends SnapshotParts {
 
 /** Builds that wait for the one that runs. */
 const QUEUE_MAX = 8;
+/** And of one team: the others must get their turn, too. */
+const TEAM_QUEUE_MAX = 2;
 
 type Progress = (line: BuildProgress) => void;
 
@@ -44,7 +46,7 @@ type Progress = (line: BuildProgress) => void;
 export class Builder {
   readonly #options: BuilderOptions;
   #last: Promise<unknown> = Promise.resolve();
-  #waiting = 0;
+  readonly #queue = new Set<{ teamId: string; isRunning: boolean }>();
   readonly #stopping = new AbortController();
 
   constructor(options: BuilderOptions) {
@@ -70,33 +72,48 @@ export class Builder {
     return await once.run('build-template', body, context, async () => {
       const made = templates.madeBy(context.commandId);
       if (made) return await templates.details(made);
-      try {
-        const signal = AbortSignal.any([context.signal, this.#stopping.signal]);
-        return await this.#inTurn(signal, () => this.#build(body, { ...context, signal }));
-      } finally {
-        // Also of one that was refused at once.
-        if ('upload_id' in body.source)
-          await uploads.discard({ upload_id: body.source.upload_id, team_id: body.team_id });
-      }
+      const signal = AbortSignal.any([context.signal, this.#stopping.signal]);
+      const build = (upload?: string): Promise<TemplateDetails> =>
+        this.#inTurn(body.team_id, signal, () => this.#build(body, upload, { ...context, signal }));
+      if (!('upload_id' in body.source)) return await build();
+      // Also while it waits: what comes for the upload now must not change what is built.
+      return await uploads.take(body.source.upload_id, body.team_id, build);
     });
   }
 
-  async #inTurn<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    if (this.#waiting > QUEUE_MAX)
+  /** Works when all that came before have ended. Whoever goes away while it waits makes room at once. */
+  async #inTurn<T>(teamId: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const waiting = [...this.#queue].filter(({ isRunning }) => !isRunning);
+    if (waiting.length >= QUEUE_MAX)
       throw new DormouseError(
         'RATE_LIMITED',
         `${QUEUE_MAX} builds wait on this host already. Try again later.`,
       );
-    this.#waiting += 1;
-    const done = this.#last.then(async () => {
-      signal.throwIfAborted();
+    if (waiting.filter((other) => other.teamId === teamId).length >= TEAM_QUEUE_MAX)
+      throw new DormouseError(
+        'RATE_LIMITED',
+        `${TEAM_QUEUE_MAX} builds of your team wait on this host already. Try again when one has ended.`,
+      );
+    const build = { teamId, isRunning: this.#queue.size === 0 };
+    const before = this.#last;
+    const mine = Promise.withResolvers<void>();
+    this.#last = before.then(() => mine.promise);
+    this.#queue.add(build);
+    try {
+      await unlessAborted(before, signal);
+      build.isRunning = true;
       return await work();
-    });
-    this.#last = done.catch(() => {}).finally(() => (this.#waiting -= 1));
-    return await done;
+    } finally {
+      this.#queue.delete(build);
+      mine.resolve();
+    }
   }
 
-  async #build(body: BuildTemplate, context: CommandContext): Promise<TemplateDetails> {
+  async #build(
+    body: BuildTemplate,
+    upload: string | undefined,
+    context: CommandContext,
+  ): Promise<TemplateDetails> {
     const { templates, drivers, images, imageSizeMb, warm, room, output, ports } = this.#options;
     const { spec, team_id: teamId, overwrite } = body;
     const { signal, commandId } = context;
@@ -113,7 +130,7 @@ export class Builder {
     await drivers.checkSpace();
     return await templates.make({ teamId, name: spec.name, overwrite }, async ({ id, dir }) => {
       const imagePath = path.join(dir, IMAGE_FILE);
-      const { config = {} } = await this.#makeImage(body, imagePath, context, progress);
+      const { config = {} } = await this.#makeImage(body, upload, imagePath, context, progress);
       stage('expanding the file system');
       await images.grow(imagePath, imageSizeMb, signal);
       const imageMb = await sizeMbOf(imagePath);
@@ -148,32 +165,16 @@ export class Builder {
 
   /** Makes the image of the upload or sandbox that the build names. */
   async #makeImage(
-    { source, team_id: teamId }: BuildTemplate,
+    { source }: BuildTemplate,
+    sourcePath: string | undefined,
     imagePath: string,
     context: CommandContext,
     progress: Progress,
   ): Promise<Pick<BuiltImage, 'config'>> {
-    const { uploads, images } = this.#options;
-    if ('upload_id' in source)
-      return await uploads.take(source.upload_id, teamId, async (sourcePath) => {
-        const workDir = `${sourcePath}.work`;
-        try {
-          const { signal } = context;
-          const built = await images.build({
-            ...{ sourcePath, format: source.format, imagePath, workDir, signal, progress },
-          });
-          if (built.leftOut.length > 0)
-            progress({
-              stage: 'making the file system',
-              done_bytes: null,
-              total_bytes: null,
-              message: `left out: ${built.leftOut.join('; ')}`,
-            });
-          return built;
-        } finally {
-          await rm(workDir, { recursive: true, force: true });
-        }
-      });
+    if ('upload_id' in source) {
+      if (sourcePath === undefined) throw new DormouseError('INTERNAL', 'The build has no upload.');
+      return await this.#unpack({ sourcePath, format: source.format, imagePath }, context, progress);
+    }
     const sandbox = await this.#sandboxOf(source);
     progress({ stage: 'copying', done_bytes: null, total_bytes: null });
     await imageOfSandbox(sandbox, imagePath, context, this.#options);
@@ -181,10 +182,44 @@ export class Builder {
     return defaults ? { config: defaults } : {};
   }
 
+  async #unpack(
+    from: Pick<Parameters<ImageTools['build']>[0], 'sourcePath' | 'format' | 'imagePath'>,
+    { signal }: CommandContext,
+    progress: Progress,
+  ): Promise<Pick<BuiltImage, 'config'>> {
+    const workDir = `${from.sourcePath}.work`;
+    try {
+      const built = await this.#options.images.build({ ...from, workDir, signal, progress });
+      if (built.leftOut.length > 0)
+        progress({
+          stage: 'making the file system',
+          done_bytes: null,
+          total_bytes: null,
+          message: `left out: ${built.leftOut.join('; ')}`,
+        });
+      return built;
+    } finally {
+      await rm(workDir, { recursive: true, force: true });
+    }
+  }
+
   async #sandboxOf(source: { sandbox_id: string; team_id: string }): Promise<Sandbox> {
     const sandbox = await this.#options.sandboxes.get(source.sandbox_id);
     if (sandbox?.context.teamId === source.team_id) return sandbox;
     throw new DormouseError('SANDBOX_NOT_FOUND', `There is no sandbox ${source.sandbox_id} on this host.`);
+  }
+}
+
+/** Waits for what does not fail. Rejects with the signal's reason as soon as that aborts. */
+async function unlessAborted(waited: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  const left = Promise.withResolvers<never>();
+  const leave = (): void => left.reject(signal.reason);
+  signal.addEventListener('abort', leave, { once: true });
+  try {
+    signal.throwIfAborted();
+    await Promise.race([waited, left.promise]);
+  } finally {
+    signal.removeEventListener('abort', leave);
   }
 }
 

@@ -130,11 +130,14 @@ export type TemplateFormat = Static<typeof TemplateFormat>;
 /** Largest piece of an upload, in bytes; as base64 it fits into a message of NATS (1 MiB). */
 export const UPLOAD_PIECE_BYTES = 384 * 1024;
 const UploadId = Type.String({ pattern: '^u-[a-z2-7]{20}$' });
+/** Which of several tries to send the same upload this is, at random: one that is sent again may have another content. */
+const UploadAttempt = Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' });
 
 export const UploadPiece = Type.Object(
   {
     upload_id: UploadId,
     team_id: Type.String({ pattern: TEAM_ID_PATTERN }),
+    attempt: UploadAttempt,
     /** Bytes of the upload before this piece. A piece that is there already changes nothing. */
     offset: Type.Integer({ minimum: 0 }),
     /** Base64. */
@@ -146,7 +149,7 @@ export type UploadPiece = Static<typeof UploadPiece>;
 export const UploadReply = Type.Object({ bytes: Type.Integer() }, closed);
 
 export const DiscardUpload = Type.Object(
-  { upload_id: UploadId, team_id: Type.String({ pattern: TEAM_ID_PATTERN }) },
+  { upload_id: UploadId, team_id: Type.String({ pattern: TEAM_ID_PATTERN }), attempt: UploadAttempt },
   closed,
 );
 export type DiscardUpload = Static<typeof DiscardUpload>;

@@ -18,18 +18,26 @@ export interface UploadsOptions {
 interface Upload {
   teamId: string;
   file: string;
+  /** The try to send it that counts: the newest. */
+  attempt: string;
+  /** Those before it, which may not know yet that they are over. */
+  past: Set<string>;
   handle: FileHandle | undefined;
   /** How much is there. */
   bytes: number;
   usedAtMs: number;
   /** Somebody builds from it. */
   isTaken: boolean;
+  /** It has been forgotten, also for those who waited for their turn meanwhile. */
+  isGone: boolean;
   /** What is done with it, one after the other. */
   last: Promise<unknown>;
 }
 
 /** Uploads that are there at the same time: each keeps a file open. */
 const UPLOADS_MAX = 32;
+/** And of one team: the others must find room, too. */
+const TEAM_UPLOADS_MAX = 4;
 /** How long an upload that nobody goes on with is kept, in milliseconds. */
 const IDLE_MS = 3_600_000;
 const BYTES_PER_MB = 2 ** 20;
@@ -55,26 +63,36 @@ export class Uploads {
   }
 
   /**
-   * Takes a piece. What is there already of it changes nothing, so a piece may be sent again.
+   * Takes a piece. What is there already of it changes nothing, so a piece may be sent again. The first piece of a new attempt begins
+   * the upload anew; the attempts before it are refused from then on. One that comes while the upload is built from is the same
+   * request again, which will get the outcome of that build: its pieces are taken and not kept.
    *
    * @returns how many bytes of the upload are there
    * @throws `UPLOAD_BROKEN`, with how much is there, when a part before the piece is missing; `PAYLOAD_TOO_LARGE`; `DISK_FULL`;
    * `RATE_LIMITED` when there are too many uploads; `INVALID_REQUEST` for data that is no base64 and for the upload of another
    * team; `DATA_DIR_UNWRITABLE`
    */
-  async append({ upload_id: id, team_id: teamId, offset, data }: UploadPiece): Promise<{ bytes: number }> {
+  async append(wish: UploadPiece): Promise<{ bytes: number }> {
+    const { upload_id: id, team_id: teamId, attempt, offset, data } = wish;
     const piece = Buffer.from(data, 'base64');
     if (piece.toString('base64') !== data)
       throw new DormouseError('INVALID_REQUEST', 'The piece is not base64.', { data: { field: 'data' } });
-    const upload = this.#find(id, teamId) ?? this.#begin(id, teamId, offset);
-    return await inTurn(upload, async () => {
+    const upload = this.#find(id, teamId) ?? this.#begin(wish);
+    const taken = await inTurn(upload, async () => {
+      if (upload.isGone) return undefined;
       upload.usedAtMs = this.#options.clock.monotonicMs();
-      if (upload.isTaken) throw broken(upload.bytes, 'It is being built from.');
+      if (upload.isTaken) {
+        if (attempt === upload.attempt) throw broken(upload.bytes, 'It is being built from.');
+        return { bytes: offset + piece.length };
+      }
+      if (attempt !== upload.attempt) await beginAnew(upload, attempt, offset);
       if (offset > upload.bytes) throw broken(upload.bytes, `It has ${upload.bytes} bytes, not ${offset}.`);
       const fresh = piece.subarray(upload.bytes - offset);
       if (fresh.length > 0) await this.#write(upload, fresh);
       return { bytes: upload.bytes };
     });
+    // It was forgotten while this piece waited: a first one begins another upload, and a later one finds none.
+    return taken ?? (await this.append(wish));
   }
 
   /**
@@ -95,10 +113,10 @@ export class Uploads {
     }
   }
 
-  /** Forgets an upload that is there. One that is being built from stays until that has ended. */
-  async discard({ upload_id: id, team_id: teamId }: DiscardUpload): Promise<void> {
+  /** Forgets an upload that is there, unless a newer attempt has it. One that is being built from stays until that has ended. */
+  async discard({ upload_id: id, team_id: teamId, attempt }: DiscardUpload): Promise<void> {
     const upload = this.#find(id, teamId);
-    if (upload && !upload.isTaken) await this.#forget(id, upload);
+    if (upload) await this.#forget(id, upload, () => !upload.isTaken && upload.attempt === attempt);
   }
 
   /** Forgets uploads that nobody goes on with. @returns their ids */
@@ -107,7 +125,7 @@ export class Uploads {
     const idle = [...this.#uploads].filter(
       ([, { isTaken, usedAtMs }]) => !isTaken && now - usedAtMs >= IDLE_MS,
     );
-    for (const [id, upload] of idle) await this.#forget(id, upload);
+    for (const [id, upload] of idle) await this.#forget(id, upload, () => !upload.isTaken);
     return idle.map(([id]) => id);
   }
 
@@ -135,7 +153,7 @@ export class Uploads {
     return upload;
   }
 
-  #begin(id: string, teamId: string, offset: number): Upload {
+  #begin({ upload_id: id, team_id: teamId, attempt, offset }: UploadPiece): Upload {
     if (offset > 0)
       throw broken(0, 'It is not there (any more). The host was restarted, or it was left alone.');
     if (this.#uploads.size >= UPLOADS_MAX)
@@ -143,13 +161,22 @@ export class Uploads {
         'RATE_LIMITED',
         `${UPLOADS_MAX} uploads are under way on this host. Try again when one has ended.`,
       );
+    const own = [...this.#uploads.values()].filter((upload) => upload.teamId === teamId).length;
+    if (own >= TEAM_UPLOADS_MAX)
+      throw new DormouseError(
+        'RATE_LIMITED',
+        `${TEAM_UPLOADS_MAX} uploads of your team are under way on this host. Try again when one has ended.`,
+      );
     const upload: Upload = {
       teamId,
+      attempt,
+      past: new Set(),
       file: path.join(this.#options.root, id),
       handle: undefined,
       bytes: 0,
       usedAtMs: this.#options.clock.monotonicMs(),
       isTaken: false,
+      isGone: false,
       last: Promise.resolve(),
     };
     this.#uploads.set(id, upload);
@@ -184,12 +211,30 @@ export class Uploads {
     }
   }
 
-  async #forget(id: string, upload: Upload): Promise<void> {
+  /** @param may asked in its turn */
+  async #forget(id: string, upload: Upload, may = () => true): Promise<void> {
     await inTurn(upload, async () => {
-      await closeFile(upload);
-      await rm(upload.file, { force: true });
-    }).finally(() => this.#uploads.delete(id));
+      if (upload.isGone || !may()) return;
+      try {
+        await closeFile(upload);
+        await rm(upload.file, { force: true });
+      } finally {
+        // In the turn: whoever is next must not open the file again.
+        upload.isGone = true;
+        this.#uploads.delete(id);
+      }
+    });
   }
+}
+
+/** Makes the upload that of another attempt, empty. Throws `UPLOAD_BROKEN` when the attempt does not begin, or is over. */
+async function beginAnew(upload: Upload, attempt: string, offset: number): Promise<void> {
+  if (upload.past.has(attempt)) throw broken(0, 'The same request came again and sends it anew.');
+  if (offset > 0) throw broken(0, 'Another request has begun it.');
+  await closeFile(upload);
+  upload.past.add(upload.attempt);
+  upload.attempt = attempt;
+  upload.bytes = 0;
 }
 
 async function inTurn<T>(upload: Upload, work: () => Promise<T>): Promise<T> {

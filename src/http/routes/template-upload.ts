@@ -4,7 +4,7 @@ import { Type } from 'typebox';
 import { hostCommands } from '../../actors/host/protocol.ts';
 import type { TemplateDetails } from '../../actors/host/template-protocol.ts';
 import { DormouseError } from '../../errors/index.ts';
-import { newUploadId, uploadIdForKey } from '../../ids.ts';
+import { newRequestId, newUploadId, uploadIdForKey } from '../../ids.ts';
 import { buildOn, chooseHost, type OnProgress } from '../build.ts';
 import { CommandHeaders, idempotencyKeyOf, isGone } from '../commands.ts';
 import { ASKING, BODY, BUILD, KEYED, STEPS } from '../error-sets.ts';
@@ -121,7 +121,8 @@ async function planUpload(ports: EdgePorts, request: FastifyRequest, body: Reada
   const hostId = chooseHost(await bus.hosts.list(), before);
   const key = idempotencyKeyOf(request);
   const uploadId = key === undefined ? newUploadId() : uploadIdForKey(teamId, `${spec.name}\n${key}`);
-  const upload = { hostId, uploadId, teamId, body, maxBytes, signal: request.caller };
+  const attempt = newRequestId();
+  const upload = { hostId, uploadId, attempt, teamId, body, maxBytes, signal: request.caller };
   const totalBytes = Number.isNaN(length) ? null : length;
   return async (tell) => {
     try {

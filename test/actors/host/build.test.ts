@@ -15,6 +15,9 @@ import { sandboxInput } from '../sandbox/support.ts';
 import { commandContext, fakeSandbox } from './fake-sandbox.ts';
 import { image, OTHER_TEAM, snapshotFolder, TEAM, templateStore } from './template-folders.ts';
 
+/** Two each of a team. */
+const teamOf = (number: number): string => `00000000-0000-4000-8000-0000000000${10 + Math.floor(number / 2)}`;
+
 /** A host that builds images by writing a few bytes, and boots a template by leaving a folder. */
 async function world(t: Test, { imageSizeMb = 0 } = {}) {
   const store = await templateStore(t);
@@ -82,11 +85,12 @@ async function world(t: Test, { imageSizeMb = 0 } = {}) {
     // Only what is used of the drivers.
   } as unknown as BuilderOptions;
   const builder = new Builder(options);
-  const upload = async (): Promise<string> => {
+  const upload = async (teamId = TEAM): Promise<string> => {
     const id = newUploadId();
     await uploads.append({
       upload_id: id,
-      team_id: TEAM,
+      team_id: teamId,
+      attempt: 'a',
       offset: 0,
       data: Buffer.from('a tar').toString('base64'),
     });
@@ -95,7 +99,7 @@ async function world(t: Test, { imageSizeMb = 0 } = {}) {
   const bodyOf = async (spec = {}, changes: Partial<BuildTemplate> = {}): Promise<BuildTemplate> => ({
     team_id: TEAM,
     spec: { name: 'python', ...spec },
-    source: { upload_id: await upload(), format: 'auto' },
+    source: { upload_id: await upload(changes.team_id), format: 'auto' },
     overwrite: false,
     ...changes,
   });
@@ -233,14 +237,66 @@ t.test('builds run one after the other, and not too many wait', async (t) => {
     running -= 1;
     return { leftOut: [] };
   };
-  const bodies = await Promise.all(Array.from({ length: 9 }, (_, number) => bodyOf({ name: `t${number}` })));
+  const bodies = await Promise.all(
+    Array.from({ length: 9 }, (_, number) => bodyOf({ name: `t${number}` }, { team_id: teamOf(number) })),
+  );
   const builds = bodies.map((body) => builder.build(body, commandContext({ commandId: body.spec.name })));
-  await t.rejects(build({ name: 'late' }), { code: 'RATE_LIMITED' });
+  await t.rejects(build({ name: 'late' }), { code: 'RATE_LIMITED', detail: /8 builds wait on this host/ });
   go.resolve();
   await Promise.all(builds);
   t.equal(most, 1);
   t.equal((await templates.describe()).length, 9);
   t.match(await build({ name: 'late' }), { name: 'late' }, 'there is room again');
+});
+
+t.test('of one team two wait, and whoever goes away makes room', async (t) => {
+  const { builder, bodyOf, hooks, left, templates } = await world(t);
+  const go = Promise.withResolvers<void>();
+  hooks.build = async () => {
+    await go.promise;
+    return { leftOut: [] };
+  };
+  const begin = async (name: string, changes = {}, signal = new AbortController().signal) => {
+    const body = await bodyOf({ name }, changes);
+    const built = builder.build(body, commandContext({ commandId: name, signal }));
+    built.catch(() => {});
+    return { built };
+  };
+  const caller = new AbortController();
+  const { built: runs } = await begin('runs');
+  const { built: leaves } = await begin('leaves', {}, caller.signal);
+  const { built: waits } = await begin('waits');
+  await t.rejects((await begin('late')).built, { code: 'RATE_LIMITED', detail: /2 builds of your team/ });
+  const { built: others } = await begin('others', { team_id: OTHER_TEAM });
+  caller.abort(new DormouseError('CANCELLED', 'gone'));
+  await t.rejects(leaves, { code: 'CANCELLED' }, 'it does not wait for its turn');
+  const { built: instead } = await begin('instead');
+  go.resolve();
+  await Promise.all([runs, waits, others, instead]);
+  t.same(
+    (await templates.describe()).map(({ name }) => name).sort(),
+    ['instead', 'others', 'runs', 'waits'],
+  );
+  t.equal((await left()).length, 4, 'and no upload');
+});
+
+t.test('what is sent for an upload while its build waits changes nothing', async (t) => {
+  const { builder, bodyOf, hooks, options } = await world(t);
+  const go = Promise.withResolvers<void>();
+  hooks.build = async () => {
+    await go.promise;
+    return { leftOut: [] };
+  };
+  const first = builder.build(await bodyOf({ name: 'first' }), commandContext({ commandId: 'first' }));
+  const body = await bodyOf({ name: 'second' });
+  const second = builder.build(body, commandContext({ commandId: 'second' }));
+  const { upload_id } = body.source as { upload_id: string };
+  const data = Buffer.from('another file').toString('base64');
+  const uploads = options.uploads as Uploads;
+  await uploads.append({ upload_id, team_id: TEAM, attempt: 'b', offset: 0, data });
+  go.resolve();
+  // What is built from is looked at in the build.
+  t.match(await Promise.all([first, second]), [{ name: 'first' }, { name: 'second' }]);
 });
 
 t.test('a command that comes again waits for the build, or gets its outcome', async (t) => {

@@ -10,6 +10,8 @@ import { fakeClock } from '../../support/fake-clock.ts';
 
 const TEAM = '00000000-0000-4000-8000-000000000001';
 const OTHER_TEAM = '00000000-0000-4000-8000-000000000002';
+/** Four uploads each. */
+const teamOf = (count: number): string => `00000000-0000-4000-8000-0000000000${10 + Math.floor(count / 4)}`;
 const HOUR_MS = 3_600_000;
 
 async function uploadsIn(t: Test, { maxMb = 1 } = {}) {
@@ -33,6 +35,7 @@ async function uploadsIn(t: Test, { maxMb = 1 } = {}) {
     uploads.append({
       upload_id: id,
       team_id: TEAM,
+      attempt: 'a',
       offset,
       data: Buffer.from(bytes).toString('base64'),
       ...changes,
@@ -87,6 +90,34 @@ t.test('many pieces at once are written one after the other', async (t) => {
   t.equal(await content(), 'abcdefgh');
 });
 
+t.test('another attempt begins anew, and the one before can neither add to it nor discard it', async (t) => {
+  const { send, content, uploads, id, root } = await uploadsIn(t);
+  await send(0, 'AAAA');
+  await t.rejects(send(4, 'bb', { attempt: 'b' }), { code: 'UPLOAD_BROKEN' }, 'it begins at its beginning');
+  t.same(await send(0, 'bb', { attempt: 'b' }), { bytes: 2 });
+  for (const offset of [0, 2, 4]) await t.rejects(send(offset, 'AA'), { code: 'UPLOAD_BROKEN' });
+  await uploads.discard({ upload_id: id, team_id: TEAM, attempt: 'a' });
+  t.same(await send(2, 'b', { attempt: 'b' }), { bytes: 3 });
+  t.equal(await content(), 'bbb');
+  t.same(await readdir(root), []);
+});
+
+t.test('a piece that waits while its upload is forgotten begins another, or finds none', async (t) => {
+  const { send, uploads, id, root, content } = await uploadsIn(t);
+  await send(0, 'one');
+  const discarded = uploads.discard({ upload_id: id, team_id: TEAM, attempt: 'a' });
+  await t.rejects(send(3, 'more'), { code: 'UPLOAD_BROKEN', data: { bytes: 0 } });
+  await discarded;
+  t.same(await readdir(root), [], 'and no file is left that nobody knows');
+  await send(0, 'one');
+  const [, sent] = await Promise.all([
+    uploads.discard({ upload_id: id, team_id: TEAM, attempt: 'a' }),
+    send(0, 'two', { attempt: 'b' }),
+  ]);
+  t.same(sent, { bytes: 3 });
+  t.equal(await content(), 'two');
+});
+
 t.test('what is too large, or finds no space, leaves what is there', async (t) => {
   const { send, space } = await uploadsIn(t);
   await send(0, Buffer.alloc(2 ** 20 - 1));
@@ -102,10 +133,10 @@ t.test('an upload belongs to its team', async (t) => {
   await send(0, 'secret');
   await t.rejects(send(6, 'x', { team_id: OTHER_TEAM }), { code: 'INVALID_REQUEST' });
   await t.rejects(content(OTHER_TEAM), { code: 'INVALID_REQUEST' });
-  await t.rejects(uploads.discard({ upload_id: id, team_id: OTHER_TEAM }), { code: 'INVALID_REQUEST' });
-  await uploads.discard({ upload_id: id, team_id: TEAM });
+  await t.rejects(uploads.discard({ upload_id: id, team_id: OTHER_TEAM, attempt: 'a' }), { code: 'INVALID_REQUEST' });
+  await uploads.discard({ upload_id: id, team_id: TEAM, attempt: 'a' });
   t.same(await readdir(root), []);
-  await uploads.discard({ upload_id: id, team_id: TEAM });
+  await uploads.discard({ upload_id: id, team_id: TEAM, attempt: 'a' });
   await t.rejects(content(), { code: 'UPLOAD_BROKEN' });
   await t.rejects(send(6, 'x'), { code: 'UPLOAD_BROKEN', data: { bytes: 0 } });
 });
@@ -113,8 +144,11 @@ t.test('an upload belongs to its team', async (t) => {
 t.test('what is no base64 is refused, and so is more than there is room for', async (t) => {
   const { send, uploads } = await uploadsIn(t);
   await t.rejects(send(0, '', { data: 'a!' }), { code: 'INVALID_REQUEST' });
-  for (let count = 0; count < 32; count += 1) await send(0, 'x', { upload_id: newUploadId() });
-  await t.rejects(send(0, 'x', { upload_id: newUploadId() }), { code: 'RATE_LIMITED' });
+  const another = (team_id: string) => send(0, 'x', { upload_id: newUploadId(), team_id });
+  for (let count = 0; count < 4; count += 1) await another(TEAM);
+  await t.rejects(another(TEAM), { code: 'RATE_LIMITED', detail: /4 uploads of your team/ });
+  for (let count = 4; count < 32; count += 1) await another(teamOf(count));
+  await t.rejects(another(OTHER_TEAM), { code: 'RATE_LIMITED', detail: /32 uploads are under way/ });
   t.same(await uploads.strays(), []);
 });
 
@@ -124,8 +158,9 @@ t.test('while it is built from, nothing is added and nobody else has it', async 
   await t.rejects(
     uploads.take(id, TEAM, async (file) => {
       await t.rejects(send(5, '!'), { code: 'UPLOAD_BROKEN' });
+      t.same(await send(9, '!', { attempt: 'b' }), { bytes: 10 }, 'the same request again need not know');
       await t.rejects(content(), { code: 'UPLOAD_BROKEN' });
-      await uploads.discard({ upload_id: id, team_id: TEAM });
+      await uploads.discard({ upload_id: id, team_id: TEAM, attempt: 'a' });
       clock.advance(2 * HOUR_MS);
       t.same(await uploads.forgetIdle(), []);
       await writeFile(`${file}.work`, '');
