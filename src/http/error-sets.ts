@@ -35,6 +35,8 @@ export const STEPS = [
   'STEP_FAILED',
   'STEP_TIMEOUT',
   'DISK_FULL',
+  // A resume, or a boot, for which the host has no room now.
+  'NO_HOST_AVAILABLE',
   'DATA_DIR_UNWRITABLE',
   'DISK_FAILED',
   'DEVICE_BUSY',

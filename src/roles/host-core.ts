@@ -2,6 +2,7 @@ import { access, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { limitsOf } from '../actors/host/capacity.ts';
 import { Host, type HostOptions } from '../actors/host/host.ts';
+import type { HostDrivers } from '../actors/host/host-options.ts';
 import type { ImageTools } from '../actors/host/image-tools.ts';
 import { imageUsers } from '../actors/host/image-users.ts';
 import { Lane } from '../actors/host/lane.ts';
@@ -9,7 +10,6 @@ import { checkSpace, type MeasureSpace, type SpaceMarks, whileRoom } from '../ac
 import { DEFAULT_MEMORY_MB, DEFAULT_VCPUS } from '../actors/host/template-file.ts';
 import { Templates } from '../actors/host/templates.ts';
 import { LoopRegistry, originsOf } from '../actors/loop-registry/index.ts';
-import type { SandboxDrivers } from '../actors/sandbox/drivers.ts';
 import { GuestSessions } from '../actors/sandbox/guest-sessions.ts';
 import type { Clock } from '../clock.ts';
 import { cloneFile } from '../drivers/disk/files.ts';
@@ -47,7 +47,7 @@ export type HostListeners = Pick<
 export interface HostCore extends Part {
   host: Host;
   loops: LoopRegistry;
-  drivers: SandboxDrivers;
+  drivers: HostDrivers;
   /** What the store is, for a person. */
   store: string;
   accelerator: { name: string; reason: string };
@@ -99,7 +99,7 @@ export async function startHostCore(
       shrink: shrinkImage,
     });
     log.info({ diskDriver: disk.driver.kind, reason: disk.reason }, 'disk driver chosen');
-    const drivers: SandboxDrivers = {
+    const drivers: HostDrivers = {
       disk: disk.driver,
       vmm,
       network: createNamespaceDriver({ hostId, spareSlots: config.spareSlots, log, clock }),

@@ -1,9 +1,9 @@
 import { Host } from '../../src/actors/host/host.ts';
+import type { HostDrivers } from '../../src/actors/host/host-options.ts';
 import { imageUsers } from '../../src/actors/host/image-users.ts';
 import { Lane } from '../../src/actors/host/lane.ts';
 import { Templates } from '../../src/actors/host/templates.ts';
 import { LoopRegistry, originsOf } from '../../src/actors/loop-registry/index.ts';
-import type { SandboxDrivers } from '../../src/actors/sandbox/drivers.ts';
 import { GuestSessions } from '../../src/actors/sandbox/guest-sessions.ts';
 import type { Inspector } from '../../src/actors/system/inspect.ts';
 import { createBus } from '../../src/bus/bus.ts';
@@ -57,7 +57,7 @@ export async function startAgent(world: World, { nats, stream }: Services): Prom
     },
   };
   const lane = new Lane().run;
-  const drivers: SandboxDrivers = {
+  const drivers: HostDrivers = {
     disk: createDeviceMapperDriver({
       lane,
       clock,

@@ -35,6 +35,15 @@ export function usedBy(sandboxes: readonly Sandbox[]): HostInfo['used'] {
   };
 }
 
+/** Whether a sandbox that had no virtual machine is in the step that asks for room for one. */
+function isReturning({ actor, context }: Sandbox): boolean {
+  return (
+    actor.state === 'resuming.cloning' ||
+    actor.state === 'restarting.forgetting' ||
+    (actor.state === 'restarting.stoppingVm' && context.slot === null)
+  );
+}
+
 /**
  * @param count how many of these there are to be
  * @throws `INVALID_SIZE` when they could never fit here, `NO_HOST_AVAILABLE` when they do not fit now
@@ -66,6 +75,8 @@ export class Room {
   readonly #limits: Limits;
   readonly #used: () => HostInfo['used'];
   #promised = { vcpus: 0, memory_mb: 0 };
+  /** Ids of those that are about to have a virtual machine again, and found room for it. */
+  readonly #returned = new Set<string>();
 
   constructor(limits: Limits, used: () => HostInfo['used']) {
     this.#limits = limits;
@@ -95,5 +106,36 @@ export class Room {
       if (left > 0) promise(-1);
       left -= 1;
     };
+  }
+
+  /**
+   * Checks that there is room for a sandbox that rests without a virtual machine and is to have one again. Of several that ask at
+   * once the first ones get what there is: who has not asked yet does not count.
+   *
+   * @param sandboxes all of the host, the one that asks among them
+   * @throws `NO_HOST_AVAILABLE`
+   */
+  checkReturn(
+    hostId: string,
+    { id, options }: Pick<SandboxContext, 'id' | 'options'>,
+    sandboxes: readonly Sandbox[],
+  ): void {
+    for (const known of [...this.#returned])
+      if (known === id || !sandboxes.some((other) => other.id === known)) this.#returned.delete(known);
+    const used = usedBy(
+      sandboxes.filter((other) => other.id !== id && (this.#returned.has(other.id) || !isReturning(other))),
+    );
+    const free = {
+      vcpus: Math.max(0, this.#limits.vcpus - used.vcpus - this.#promised.vcpus),
+      memory_mb: Math.max(0, this.#limits.memoryMb - used.memory_mb - this.#promised.memory_mb),
+    };
+    const { vcpus, memory_mb } = options;
+    if (vcpus > free.vcpus || memory_mb > free.memory_mb)
+      throw new DormouseError(
+        'NO_HOST_AVAILABLE',
+        `The host ${hostId} is full: the sandbox needs ${vcpus} vCPUs and ${memory_mb} MiB, and ${free.vcpus} and ${free.memory_mb} MiB are free. Pause or destroy another one, or try again later.`,
+        { data: { host_id: hostId, asked: { vcpus, memory_mb }, free } },
+      );
+    this.#returned.add(id);
   }
 }

@@ -11,12 +11,15 @@ import type { Adopted } from './sandboxes.ts';
 import type { MeasureSpace, SpaceMarks } from './space.ts';
 import type { Templates } from './templates.ts';
 
+/** What a host is given to act through: whether there is room for a sandbox it knows itself. */
+export type HostDrivers = Omit<SandboxDrivers, 'checkRoom'>;
+
 export interface HostOptions {
   hostId: string;
   version: string;
   /** Folders of the host, all on the store. */
   folders: Pick<Paths, 'sandboxes' | 'captures' | 'uploads'>;
-  drivers: SandboxDrivers;
+  drivers: HostDrivers;
   templates: Templates;
   images: ImageTools;
   /** Least size of a base template's image, in MiB; 0 to leave them as they are. */

@@ -1,6 +1,7 @@
 import { type Clock, within } from '../../clock.ts';
 import type { NetworkDriver } from '../../drivers/network/types.ts';
 import { messageOf } from '../../errors/index.ts';
+import type { SandboxDrivers } from '../sandbox/drivers.ts';
 import type { Step } from '../system/step.ts';
 import { Builder } from './build.ts';
 import { Room, usedBy } from './capacity.ts';
@@ -26,6 +27,7 @@ export const STOP_LIMIT_MS = 60_000;
 
 /** What works for a host, in its process. */
 export interface Parts {
+  drivers: SandboxDrivers;
   sandboxes: Sandboxes;
   warm: WarmMaker;
   captures: Captures;
@@ -40,10 +42,15 @@ export interface Parts {
 
 /** Puts a host together. Nothing of it works before `adopt`. */
 export function partsOf(options: HostOptions): Parts {
-  const { drivers, templates, ports, folders } = options;
+  const { templates, ports, folders, hostId } = options;
+  const drivers: SandboxDrivers = {
+    ...options.drivers,
+    checkRoom: (sandbox) => room.checkReturn(hostId, sandbox, sandboxes.all()),
+  };
   const root = folders.sandboxes;
   const sandboxes = new Sandboxes({
     ...options,
+    drivers,
     root,
     settled(sandbox) {
       if (sandbox.leftovers().length > 0) janitor.poke();
@@ -70,11 +77,11 @@ export function partsOf(options: HostOptions): Parts {
     marks: options.space,
     ...ports,
   });
-  const warm = new WarmMaker({ ...options, sandboxes });
+  const warm = new WarmMaker({ ...options, drivers, sandboxes });
   const room = new Room(options.limits, () => usedBy(sandboxes.all()));
   const once = new Once();
-  const builder = new Builder({ ...options, sandboxes, captures, uploads, warm, room, once });
-  return { sandboxes, captures, uploads, leftovers, janitor, watch, warm, room, once, builder };
+  const builder = new Builder({ ...options, drivers, sandboxes, captures, uploads, warm, room, once });
+  return { drivers, sandboxes, captures, uploads, leftovers, janitor, watch, warm, room, once, builder };
 }
 
 /** The steps of the host's machine. @param found gets what `adopt` found */
@@ -85,7 +92,9 @@ export function stepsOf(
     sandboxes,
     watch,
     warm,
-    uploads, builder }: Pick<Parts, 'janitor' | 'sandboxes' | 'watch' | 'builder' | 'warm' | 'uploads'>,
+    uploads,
+    builder,
+  }: Pick<Parts, 'janitor' | 'sandboxes' | 'watch' | 'builder' | 'warm' | 'uploads'>,
   found: Found,
 ): Record<string, Step<HostContext, unknown>> {
   return {

@@ -107,8 +107,8 @@ export class Host {
   /** Makes copies of a sandbox of this host and answers when they run. See `forkSandbox`. Throws `HOST_DRAINING`, too. */
   async fork(original: Sandbox, request: ForkRequest, context: CommandContext): Promise<ForkReply> {
     this.#checkAccepting();
-    const { drivers, ports, hostId } = this.#options;
-    const parts: ForkParts = { ...this.#parts, drivers, ports, hostId };
+    const { ports, hostId } = this.#options;
+    const parts: ForkParts = { ...this.#parts, ports, hostId };
     return await forkSandbox(original, request, context, parts);
   }
 
@@ -118,7 +118,7 @@ export class Host {
     request: SnapshotRequest,
     context: CommandContext,
   ): Promise<TemplateDetails> {
-    const parts: SnapshotParts = { ...this.#parts, ...this.#options };
+    const parts: SnapshotParts = { ...this.#options, ...this.#parts };
     return await this.#announced(snapshotSandbox(sandbox, request, context, parts));
   }
 
@@ -189,15 +189,14 @@ export class Host {
 
   /** What the machine holds that no ledger names, and the reverse. Empty when all is well. */
   async leaks(): Promise<Leak[]> {
-    const { folders, drivers } = this.#options;
-    const { sandboxes, leftovers } = this.#parts;
+    const { folders } = this.#options;
+    const { drivers, sandboxes, leftovers } = this.#parts;
     return [...(await findLeaks(folders.sandboxes, drivers, sandboxes)), ...(await leftovers.find())];
   }
 
   /** What it holds of its machine for sandboxes: network slots and devices of disks. Throws what the drivers throw. */
   async holdings(): Promise<Pick<Holdings, 'slots' | 'devices'>> {
-    const { folders, drivers } = this.#options;
-    return await slotsAndDevices(folders.sandboxes, drivers);
+    return await slotsAndDevices(this.#options.folders.sandboxes, this.#parts.drivers);
   }
 
   /** What the files of a team's sandboxes take. See `usageOf`. */
@@ -238,9 +237,9 @@ export class Host {
   }
 
   #createParts(): CreateParts {
-    const { drivers, templates, kernel, ports, hostId } = this.#options;
+    const { templates, kernel, ports, hostId } = this.#options;
     const checkAccepting = (): void => this.#checkAccepting();
-    return { ...this.#parts, drivers, templates, kernel, ports, hostId, checkAccepting };
+    return { ...this.#parts, templates, kernel, ports, hostId, checkAccepting };
   }
 
   #checkAccepting(): void {

@@ -21,6 +21,11 @@ export interface SandboxDrivers {
   cloneFile(from: string, to: string, signal: AbortSignal): Promise<void>;
   /** Throws `DISK_FULL` when the host has too little free space for a sandbox more. */
   checkSpace(): Promise<void>;
+  /**
+   * Throws `NO_HOST_AVAILABLE` when the host has no room for a sandbox that has no virtual machine and is to have one again. That
+   * of one that has room already is not asked for.
+   */
+  checkRoom(sandbox: Pick<SandboxContext, 'id' | 'options'>): void;
   /** Folders of a sandbox. */
   pathsOf(sandboxId: string): SandboxPaths;
   /** How long a guest may take to answer after it was started, in milliseconds. */

@@ -85,3 +85,37 @@ t.test('what is promised counts until it is begun, or given back', async (t) => 
   room.keep({ vcpus: 6, memory_mb: 3072 });
   t.throws(() => room.keep({ vcpus: 1, memory_mb: 1 }), { code: 'NO_HOST_AVAILABLE' }, 'no more than that');
 });
+
+t.test('what rests finds room for a machine again, or is told what there is', async (t) => {
+  const room = new Room(limits, () => nothing);
+  const sandboxOf = (id: string, state: string, memory_mb: number, slot: object | null = null): Sandbox => {
+    const { options } = sandboxInput({}, { vcpus: 1, memory_mb });
+    // What is read of a sandbox here is its id, state and context.
+    return {
+      id,
+      actor: { state },
+      context: { ...sandboxContext({ id }), options, slot },
+    } as unknown as Sandbox;
+  };
+  const runs = sandboxOf('runs', 'running', 3072);
+  const one = sandboxOf('one', 'resuming.cloning', 1024);
+  const two = sandboxOf('two', 'restarting.stoppingVm', 1024);
+  const all = [runs, one, two, sandboxOf('three', 'paused', 4096)];
+  const ask = ({ id, context }: Sandbox): void =>
+    room.checkReturn('h-test', { id, options: context.options }, all);
+  ask(one);
+  ask(one);
+  t.throws(() => ask(two), {
+    code: 'NO_HOST_AVAILABLE',
+    detail: /h-test is full.*1024 MiB, and 6 and 0 MiB are free/,
+    data: { host_id: 'h-test', asked: { vcpus: 1, memory_mb: 1024 }, free: { vcpus: 6, memory_mb: 0 } },
+  });
+  const begun = room.keep({ vcpus: 1, memory_mb: 1 });
+  t.throws(() => ask(one), { code: 'NO_HOST_AVAILABLE' }, 'what is promised is not there either');
+  begun();
+  ask(two);
+  t.throws(() => ask(one), { code: 'NO_HOST_AVAILABLE' });
+  const restarted = sandboxOf('two', 'restarting.stoppingVm', 1024, { name: 'slot' });
+  all.splice(2, 1, restarted);
+  t.throws(() => ask(one), { code: 'NO_HOST_AVAILABLE' }, 'one that is restarted has its room');
+});

@@ -61,6 +61,7 @@ export async function janitorWorld(t: Test, { everyMs = 30_000 } = {}) {
     cloneFile: nothing,
     guest: {},
     checkSpace: nothing,
+    checkRoom: () => {},
     disk: {
       kind: 'reflink',
       create: async ({ sandboxId }: { sandboxId: string }) => await hooks.make(sandboxId),

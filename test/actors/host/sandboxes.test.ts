@@ -35,6 +35,7 @@ async function host(t: Test, { streamIsAway = false } = {}) {
     guest: {},
     disk: { kind: 'reflink', detach: nothing, remove: nothing, list: async () => [] },
     checkSpace: nothing,
+    checkRoom: () => {},
     network: { kind: 'namespace', release: nothing },
     vmm: {
       kind: 'qemu',

@@ -38,6 +38,7 @@ export async function sandboxWorld(t: Test) {
     guestTimeoutMs: 1000,
     cloneFile: (_: string, to: string) => writeFile(to, ''),
     checkSpace: nothing,
+    checkRoom: () => {},
     disk: {
       kind: 'reflink',
       create: nothing,

@@ -11,7 +11,7 @@ import { checkSynced, readMeta } from '../snapshot-meta.ts';
 const UNDO_LIMIT_MS = 10_000;
 
 /** Disk and memory files: made, cloned, attached, detached. */
-export function diskSteps({ disk, cloneFile, checkSpace, pathsOf, clock }: SandboxDrivers) {
+export function diskSteps({ disk, cloneFile, checkSpace, checkRoom, pathsOf, clock }: SandboxDrivers) {
   /** Makes sure that `live/` is there and empty: what an interrupted try left is worth nothing. */
   const emptyLive = async (context: SandboxContext): Promise<string> => {
     const { live, run } = pathsOf(context.id);
@@ -63,6 +63,7 @@ export function diskSteps({ disk, cloneFile, checkSpace, pathsOf, clock }: Sandb
     acquires: ['live'],
     async run(context, { signal }) {
       const { snapshot } = pathsOf(context.id);
+      checkRoom(context);
       await checkSpace();
       await checkSynced(snapshot, await readMeta(snapshot));
       const live = await emptyLive(context);

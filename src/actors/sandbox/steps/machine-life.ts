@@ -19,7 +19,7 @@ const BYTES_PER_MB = 1024 * 1024;
 
 /** The virtual machine: started, loaded, greeted, watched, stopped. */
 export function machineLifeSteps(drivers: SandboxDrivers) {
-  const { vmm, guest, clock, pathsOf, guestTimeoutMs } = drivers;
+  const { vmm, guest, clock, checkRoom, pathsOf, guestTimeoutMs } = drivers;
   const undoVmm = ({ id, vm }: SandboxContext, signal: AbortSignal): Promise<void> =>
     vmm.stop(vm ?? { sandboxId: id, runDir: pathsOf(id).run }, QUIT_GRACE_MS, signal);
   /** Cold boot on the disk in `live/`. Memory of an earlier run is thrown away. */
@@ -132,16 +132,24 @@ export function machineLifeSteps(drivers: SandboxDrivers) {
     },
   };
 
-  /** Asks the monitor to quit and kills it after a grace. Nothing may cancel this: the disk comes next. */
+  const stop = async (context: SandboxContext, signal: AbortSignal): Promise<Partial<SandboxContext>> => {
+    drivers.sessions.cut(context.id);
+    await undoVmm(context, signal);
+    return { vm: null };
+  };
+
+  /**
+   * Asks the monitor to quit and kills it after a grace, before a boot. Nothing may cancel this: the disk comes next. A sandbox that
+   * had no machine, and so no slot, has to find room for one.
+   */
   const stopVm: SandboxStep = {
     name: 'stopVm',
     direction: 'undo',
     timeoutMs: 15_000,
     releases: ['vmm'],
     async run(context, { signal }) {
-      drivers.sessions.cut(context.id);
-      await undoVmm(context, signal);
-      return { vm: null };
+      if (context.slot === null) checkRoom(context);
+      return await stop(context, signal);
     },
   };
 
@@ -154,10 +162,10 @@ export function machineLifeSteps(drivers: SandboxDrivers) {
   const retireVm: SandboxStep = {
     ...stopVm,
     name: 'retireVm',
-    async run(context, environment) {
+    async run(context, { signal }) {
       const { live, run } = pathsOf(context.id);
       if (await vmm.find(context.id, run)) await readMeta(live);
-      return await stopVm.run(context, environment);
+      return await stop(context, signal);
     },
   };
 

@@ -34,7 +34,7 @@ async function throwAway(
 
 /** Saving a running machine and the way back from each point of it. */
 export function snapshotSteps(drivers: SandboxDrivers) {
-  const { vmm, disk, sessions, clock, pathsOf } = drivers;
+  const { vmm, disk, sessions, clock, checkRoom, pathsOf } = drivers;
 
   /** A folder that a machine writes to must never be loadable: what `saveVm` wrote goes before the vCPUs do. */
   const discardSave = async (paths: SandboxPaths): Promise<void> => {
@@ -202,6 +202,8 @@ export function snapshotSteps(drivers: SandboxDrivers) {
     async run({ id, options }) {
       const { live, snapshot } = pathsOf(id);
       if (!(await exists(snapshot))) return {};
+      // While it cannot be booted, its memory is not given up.
+      checkRoom({ id, options });
       await disk.grow(snapshot, options.disk_size_mb);
       await removeMeta(snapshot);
       await vmm.discardSave(snapshot);

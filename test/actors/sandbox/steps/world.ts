@@ -30,12 +30,14 @@ export async function stepsWorld(t: Test) {
   const asked: string[] = [];
   const machine = { status: 'frozen' as 'running' | 'frozen' | 'gone', leastBytes: 0 };
   const guest = { exec: async (_request: GuestExecRequest, _signal: AbortSignal): Promise<void> => {} };
+  const hooks = { checkRoom: (_: Pick<SandboxContext, 'id' | 'options'>): void => {} };
   const drivers = {
     clock,
     disk: createReflinkDriver(),
     sessions: new GuestSessions(),
     cloneFile,
     checkSpace: async () => {},
+    checkRoom: (sandbox: SandboxContext) => hooks.checkRoom(sandbox),
     pathsOf: (id: string) => sandboxPaths({ sandboxes: root }, id),
     guestTimeoutMs: 1000,
     vmm: {
@@ -44,6 +46,7 @@ export async function stepsWorld(t: Test) {
       status: async () => machine.status,
       discardSave: (dir: string) => rm(path.join(dir, 'device.state'), { force: true }),
       thaw: async () => void asked.push('thaw'),
+      stop: async () => void asked.push('stop'),
       growDisk: async (_vm: unknown, bytes: number) => void asked.push(`grow disk to ${bytes / MB}`),
     },
     guest: {
@@ -81,7 +84,7 @@ export async function stepsWorld(t: Test) {
       { ...context, ...changes },
       { signal, log: quiet, ledger: [], released: async () => {} },
     );
-  return { root, clock, asked, machine, guest, drivers, steps, context, paths, fill, run };
+  return { root, clock, asked, machine, guest, hooks, drivers, steps, context, paths, fill, run };
 }
 
 /** Names and contents of the files in a folder; undefined when there is none. */
