@@ -52,8 +52,9 @@ export async function createSandbox(
   checkSizes(template, options);
   const begun = parts.room.keep(options);
   try {
-    await parts.drivers.checkSpace();
+    // At once: a template that is found and not lent may be removed.
     return await templates.lend(template, body.sandbox_id, async () => {
+      await parts.drivers.checkSpace();
       await makeReady(template, options, own.signal, warm);
       // Not begun once it was cancelled: whoever cancelled it may have taken its record back.
       own.signal.throwIfAborted();

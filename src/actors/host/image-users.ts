@@ -26,16 +26,21 @@ export function imageUsers(
 ): ImageUsers {
   return async (image, { but } = {}) => {
     const imagePath = await realpath(image).catch(() => image);
-    const disks = (await allDisks(paths)).filter(({ dir }) => !but || !dir.startsWith(`${but}/`));
-    const users = await Promise.all(
-      disks.map(async ({ who, dir }) => {
-        // A record that cannot be read may name this image: better an image too many that stays as it is.
-        const origin = await disk.imageOf(dir).catch(() => imagePath);
-        return origin === imagePath ? [who] : [];
-      }),
-    );
-    const loops = seeLoops((file) => file === imagePath).map(({ device }) => device);
-    return [...new Set([...users.flat(), ...loops])];
+    const look = async (): Promise<string[]> => {
+      const disks = (await allDisks(paths)).filter(({ dir }) => !but || !dir.startsWith(`${but}/`));
+      const users = await Promise.all(
+        disks.map(async ({ who, dir }) => {
+          // A record that cannot be read may name this image: better an image too many that stays as it is.
+          const origin = await disk.imageOf(dir).catch(() => imagePath);
+          return origin === imagePath ? [who] : [];
+        }),
+      );
+      const loops = seeLoops((file) => file === imagePath).map(({ device }) => device);
+      return [...new Set([...users.flat(), ...loops])];
+    };
+    const users = await look();
+    // A disk that was moved meanwhile, as by a restart of a paused sandbox, was in neither of its folders.
+    return users.length > 0 ? users : await look();
   };
 }
 

@@ -254,7 +254,9 @@ export class Templates {
   /** Whether something is made from the stray right now, or a disk stands on its image. */
   async isNeeded({ id, dir }: { id: string; dir: string }): Promise<boolean> {
     if (this.#borrowers.of(id).length > 0) return true;
-    return (await this.#options.usersOf(path.join(dir, IMAGE_FILE), { but: dir })).length > 0;
+    const disks = await this.#options.usersOf(path.join(dir, IMAGE_FILE), { but: dir });
+    // Again: looking for disks takes a while.
+    return disks.length > 0 || this.#borrowers.of(id).length > 0;
   }
 
   /** Removes a stray folder, unless somebody needs it: then it stays until a later look. True when it is gone. */
@@ -313,7 +315,8 @@ export class Templates {
   async #usersOf({ file, dir, imagePath }: Template): Promise<string[]> {
     const borrowers = this.#borrowers.of(file.id);
     const disks = imagePath === undefined ? [] : await this.#options.usersOf(imagePath, { but: dir });
-    return [...new Set([...borrowers, ...disks])];
+    // Again: looking for disks takes a while.
+    return [...new Set([...borrowers, ...disks, ...this.#borrowers.of(file.id)])];
   }
 }
 

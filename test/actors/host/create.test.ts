@@ -23,6 +23,7 @@ async function world(t: Test) {
   const wanted: Shape[] = [];
   const hooks = {
     created: async (): Promise<void> => {},
+    checkSpace: async (): Promise<void> => {},
     make: async (template: Template, shape: Shape): Promise<void> =>
       await templates.keepWarm(
         template,
@@ -49,7 +50,7 @@ async function world(t: Test) {
       make: (template: Template, shape: Shape) => hooks.make(template, shape),
       want: async (_: Template, shape: Shape) => void wanted.push(shape),
     },
-    drivers: { checkSpace: async () => {} },
+    drivers: { checkSpace: () => hooks.checkSpace() },
     room: new Room({ vcpus: 8, memoryMb: 4096 }, () => ({ vcpus: 0, memory_mb: 0, sandboxes: 0 })),
     kernel: KERNEL,
     ports: { clock: fakeClock(), log: quiet },
@@ -107,6 +108,12 @@ t.test('of a template with a start command it is always a clone of one in which 
 t.test('a template stays as long as a sandbox is being made from it', async (t) => {
   const { create, templates, hooks } = await world(t);
   await makeTemplate(templates);
+  const measured = Promise.withResolvers<void>();
+  hooks.checkSpace = () => measured.promise;
+  const early = create();
+  await t.rejects(templates.remove(TEAM, 'python'), { code: 'TEMPLATE_IN_USE' }, 'from the first moment on');
+  measured.resolve();
+  await early;
   const go = Promise.withResolvers<void>();
   hooks.created = () => go.promise;
   const id = newSandboxId();

@@ -37,3 +37,23 @@ t.test('a disk that cannot be read may stand on any image', async (t) => {
   const usersOf = imageUsers({ imageOf: () => Promise.reject(new Error('damaged')) }, paths);
   t.same(await usersOf(imagePath), ['sb-aaaaaaaaaaaaaaaaaaaa']);
 });
+
+t.test('a disk that is moved while it is looked for is found', async (t) => {
+  const { paths, templates } = await templateStore(t);
+  const { imagePath = '' } = await templates.ensure('minimal', image());
+  const sandbox = path.join(paths.sandboxes, 'sb-aaaaaaaaaaaaaaaaaaaa');
+  await mkdir(sandbox, { recursive: true });
+  let place = 'snapshot';
+  const usersOf = imageUsers(
+    {
+      async imageOf(dir) {
+        const there = path.basename(dir) === place;
+        // It leaves `snapshot/` when `live/` has been looked at.
+        if (path.basename(dir) === 'live') place = 'live';
+        return there ? imagePath : undefined;
+      },
+    },
+    paths,
+  );
+  t.same(await usersOf(imagePath), ['sb-aaaaaaaaaaaaaaaaaaaa']);
+});
