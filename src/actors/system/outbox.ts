@@ -51,7 +51,7 @@ export class Outbox<Event> {
   push(event: Event): void {
     this.#waiting.push(event);
     if (this.#lingerMs === 0) this.#pump();
-    else this.#linger ??= this.#clock.after(this.#lingerMs, () => this.#pump());
+    else this.#linger ??= this.#clock.after(this.#lingerMs, () => this.#lingered());
   }
 
   /** Resolves when every event was acknowledged; rejects with the signal's reason when it aborts first. */
@@ -77,6 +77,12 @@ export class Outbox<Event> {
     this.#closed = true;
     this.#retry?.cancel();
     this.#linger?.cancel();
+  }
+
+  #lingered(): void {
+    // It has fired, also when an event is under way and there is nothing to begin: the next event arms it anew.
+    this.#linger = undefined;
+    this.#pump();
   }
 
   #pump(): void {

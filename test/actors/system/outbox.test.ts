@@ -187,3 +187,28 @@ t.test(
     t.same([sink.stored, clock.armed()], [[1], []]);
   },
 );
+
+t.test(
+  'a stream that takes longer for an event than the next one waits for company is given all of them',
+  async (t) => {
+    const first = gate();
+    const stored: number[] = [];
+    const clock = fakeClock();
+    const append = async (event: number): Promise<void> => {
+      if (event === 1) await first.passed;
+      stored.push(event);
+    };
+    const box = new Outbox<number>({ append }, [], { clock, log: quiet }, () => {}, 100);
+    box.push(1);
+    clock.advance(100);
+    box.push(2);
+    clock.advance(100);
+    first.open();
+    await settled();
+    t.same(stored, [1, 2], 'what came meanwhile goes after it');
+    box.push(3);
+    clock.advance(100);
+    await settled();
+    t.same(stored, [1, 2, 3], 'and what comes later goes out, too');
+  },
+);
