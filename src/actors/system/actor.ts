@@ -197,9 +197,12 @@ export class Actor<Context extends BaseContext, Event = never> {
     );
   }
 
-  /** Sends an event of the actor's own. False when the state does not take it. */
+  /** Sends an event of the actor's own. False when the state does not take it, or the actor has stopped. */
   tell(event: { type: string; [key: string]: unknown }): Promise<boolean> {
-    return this.#mailbox.postOwn(() => this.#take(event, { name: event.type, commandId: null }, false));
+    return this.#mailbox.postOwn(async () => {
+      if (this.#stopped) return false;
+      return await this.#take(event, { name: event.type, commandId: null }, false);
+    });
   }
 
   /**
@@ -226,7 +229,7 @@ export class Actor<Context extends BaseContext, Event = never> {
   until(reached: () => boolean, signal: AbortSignal): Promise<void> {
     return this.#watchers.until(() => {
       if (reached()) return true;
-      if (this.#stopped) throw new DormouseError('HOST_DRAINING', 'The host stops.');
+      if (this.#stopped) throw this.#letGo({ begun: true });
       return false;
     }, signal);
   }
@@ -242,21 +245,34 @@ export class Actor<Context extends BaseContext, Event = never> {
    */
   async stop(): Promise<void> {
     this.#stopped = true;
-    const stopping = new DormouseError('HOST_DRAINING', 'The host stops. The sandbox stays as it is.');
+    const stopping = this.#letGo({ begun: true });
     const ended = this.#steps.abortAll(stopping);
     this.#timers.disarmAll();
-    const written = this.#kept.close();
     const published = this.#outbox?.finish();
     this.#callers.answerAll(stopping);
     this.#watchers.notify();
     await ended;
+    // A transition that is being made is written to its end. After that the journal is the successor's.
     await this.#mailbox.idle();
-    await written;
+    await this.#kept.close();
     await published;
+  }
+
+  /** The error for who needs an actor that was stopped. `begun`: what was asked for may have been begun, and may go on. */
+  #letGo(data?: { begun: true }): DormouseError {
+    const { kind } = this.#options;
+    return new DormouseError(
+      'HOST_DRAINING',
+      `The ${kind} is let go of and stays as it is: its host stops, or begins it anew. Send the command again with the same key.`,
+      data && { data },
+    );
   }
 
   /** The answer to a command that was seen before. */
   #known(fingerprint: string, context: CommandContext): Promise<unknown> | undefined {
+    // Its successor answers it.
+    if (this.#stopped && this.context.command?.id === context.commandId)
+      return Promise.reject(this.#letGo({ begun: true }));
     return knownAnswer(this.record, this.#callers, this.context.command?.id, fingerprint, context);
   }
 
@@ -283,7 +299,7 @@ export class Actor<Context extends BaseContext, Event = never> {
     reject: (error: unknown) => void,
   ): Promise<void> {
     const { clock } = this.#options.ports;
-    if (this.#stopped) throw new DormouseError('HOST_DRAINING', 'The host stops.');
+    if (this.#stopped) throw this.#letGo();
     if (clock.nowMs() >= context.deadlineMs) {
       throw new DormouseError(
         'DEADLINE_EXCEEDED',

@@ -7,7 +7,7 @@ import { forget } from './step.ts';
 /** How often a journal that could not be written is tried again, in milliseconds. */
 const RETRY_MS = 500;
 
-/** An actor's record, in memory and in the journal. */
+/** An actor's record, in memory and in the journal. Once it is closed, the journal may be a successor's: nothing changes any more. */
 export class KeptRecord<Context> {
   readonly #journal: Journal;
   readonly #ports: ActorPorts;
@@ -68,7 +68,7 @@ export class KeptRecord<Context> {
     this.#current = { ...this.#current, timers };
   }
 
-  /** Begins no further writes. Resolves when the one under way is over. */
+  /** Takes no further writes. Resolves when those that it has taken are over. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#retry?.cancel();
@@ -89,6 +89,7 @@ export class KeptRecord<Context> {
 
   /** One write after the other: of two at once, the older record could be the one that stays. */
   #inTurn(write: () => Promise<void>): Promise<void> {
+    if (this.#closed) return Promise.resolve();
     const result = this.#lastWrite.then(write);
     this.#lastWrite = result.catch(() => {});
     return result;

@@ -544,3 +544,61 @@ t.test(
     t.equal(JSON.parse(await readFile(file, 'utf8')).value, 'shut');
   },
 );
+
+t.test("an actor that has stopped takes nothing: the journal is its successor's", async (t) => {
+  const options = door();
+  const old = await Actor.start(options, undefined);
+  await old.ask('open', {}, by());
+  await old.stop();
+  const heir = await Actor.start(options, undefined);
+  await heir.ask('close', {}, by());
+  const { seq } = heir.record;
+  await heir.stop();
+  t.equal(await old.tell({ type: 'slam' }), false);
+  await t.rejects(old.ask('slam', {}, by()), { code: 'HOST_DRAINING' });
+  t.match(await options.journal.load(), { seq, value: 'shut' });
+});
+
+t.test('what an actor had begun is written before it has stopped, and what waits is not taken', async (t) => {
+  const options = door();
+  const good = options.journal;
+  const held = gate();
+  const writing = gate();
+  const journal: Journal = {
+    load: good.load,
+    async save(record, durable) {
+      if (record.value === 'waiting') {
+        writing.open();
+        await held.passed;
+      }
+      await good.save(record, durable);
+    },
+  };
+  const actor = await Actor.start({ ...options, journal }, undefined);
+  await actor.ask('open', {}, by());
+  const slammed = actor.tell({ type: 'slam' });
+  await writing.passed;
+  const stopped = actor.stop();
+  const late = actor.tell({ type: 'nothing' });
+  held.open();
+  await stopped;
+  t.same([await slammed, await late], [true, false]);
+  t.equal((await good.load())?.value, 'waiting');
+});
+
+t.test('who asks a stopped actor for what it was in the middle of is not left waiting', async (t) => {
+  const actor = await Actor.start(
+    door({
+      turnKey: (_, { signal }) =>
+        new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+    }),
+    undefined,
+  );
+  const first = actor.ask('open', {}, by('mid'));
+  first.catch(() => {});
+  await actor.until(() => actor.state === 'opening', AbortSignal.timeout(2000));
+  await actor.stop();
+  await t.rejects(first, { code: 'HOST_DRAINING' });
+  await t.rejects(actor.ask('open', {}, by('mid')), { code: 'HOST_DRAINING' });
+  await t.rejects(Promise.resolve(actor.outcome(by('mid'))), { code: 'HOST_DRAINING' });
+});

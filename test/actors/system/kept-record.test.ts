@@ -173,3 +173,23 @@ t.test('after close nothing is tried again', async (t) => {
   await own.save(record({ seq: 3 }), { strict: false, durable: true });
   t.same(clock.armed(), []);
 });
+
+t.test("a closed one writes nothing any more: the journal may be its successor's", async (t) => {
+  const { journal, kept: own } = kept(record({ ledger: [{ kind: 'disk', sinceMs: 1 }] }));
+  journal.at.held = true;
+  const saved = own.save(record({ seq: 2, ledger: own.current.ledger }), { strict: true, durable: false });
+  await settled();
+  const closed = own.close();
+  own.settle();
+  await own.release('disk');
+  await own.save(record({ seq: 3 }), { strict: false, durable: true });
+  journal.writes[0]?.done.open();
+  await Promise.all([saved, closed]);
+  await settled();
+  t.same(
+    journal.writes.map(({ record: { seq } }) => seq),
+    [2],
+    'what had begun is written to its end, and nothing after it',
+  );
+  t.equal(own.current.seq, 2);
+});
