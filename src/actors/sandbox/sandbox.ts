@@ -31,6 +31,10 @@ export type MachineCommand = (typeof MACHINE_COMMANDS)[number] | typeof CAPTURE;
 /** How many programs that have ended are remembered by their request; the guest kit keeps no more results. */
 const REMEMBERED_EXECS = 128;
 
+/** How soon a guest that cut a connection is asked again while the sandbox runs, in milliseconds: twice as long each time. */
+const REATTACH_MIN_MS = 50;
+const REATTACH_MAX_MS = 1_000;
+
 export type ExecOutput = (commandId: string, stream: 'stdout' | 'stderr', bytes: Uint8Array) => void;
 
 export interface SandboxOptions {
@@ -178,8 +182,9 @@ export class Sandbox {
 
   async #exec(body: ExecRequest, context: CommandContext): Promise<ExecReply> {
     const request = guestRequestOf(body, context.commandId, this.context.defaults);
-    const { drivers, output } = this.#options;
+    const { drivers, output, ports } = this.#options;
     const delivered = { stdout: 0, stderr: 0 };
+    let reattachMs = REATTACH_MIN_MS;
     for (let attached = false; ; ) {
       await this.#serving(attached, context);
       const idle = await this.#active();
@@ -204,6 +209,11 @@ export class Sandbox {
         if (context.signal.aborted) throw context.signal.reason;
         if (!hasCode(error, 'EXEC_INTERRUPTED') || !this.#mayComeBack()) throw error;
         attached = true;
+        // A pause that cuts leads away. Where nothing did, the guest hung up, and may do so each time.
+        if (this.#actor.hasTag('serving')) {
+          await ports.clock.sleep(reattachMs, context.signal);
+          reattachMs = Math.min(REATTACH_MAX_MS, reattachMs * 2);
+        }
       } finally {
         session.close();
         idle();
