@@ -10,6 +10,7 @@ import type { SandboxContext } from '../context.ts';
 import type { SandboxDrivers, SandboxStep } from '../drivers.ts';
 import { markSynced, readMeta, removeMeta, writeMeta } from '../snapshot-meta.ts';
 import { runToken } from '../token.ts';
+import { diskSteps } from './disk.ts';
 import { identifyGuest } from './greeting.ts';
 import { vmOf, vmSpec } from './vm-spec.ts';
 
@@ -35,6 +36,7 @@ async function throwAway(
 /** Saving a running machine and the way back from each point of it. */
 export function snapshotSteps(drivers: SandboxDrivers) {
   const { vmm, disk, sessions, clock, checkRoom, pathsOf } = drivers;
+  const { undoLive } = diskSteps(drivers);
 
   /** A folder that a machine writes to must never be loadable: what `saveVm` wrote goes before the vCPUs do. */
   const discardSave = async (paths: SandboxPaths): Promise<void> => {
@@ -191,7 +193,7 @@ export function snapshotSteps(drivers: SandboxDrivers) {
   /**
    * Gives the saved memory up and makes `snapshot/` the `live/` of a machine that will boot. The memory goes before the rename: from
    * then on the folder is a disk and nothing that could be loaded. The disk grows before that: while there is no room for it, the
-   * memory is kept, and can be loaded on the larger disk as well.
+   * memory is kept, and can be loaded on the larger disk as well. So it is while a `live/` that a resume left cannot be cleared.
    */
   const forgetMemory: SandboxStep = {
     name: 'forgetMemory',
@@ -199,11 +201,13 @@ export function snapshotSteps(drivers: SandboxDrivers) {
     timeoutMs: 15_000,
     acquires: ['live'],
     releases: ['snapshot'],
-    async run({ id, options }) {
+    async run(context) {
+      const { id, options } = context;
       const { live, snapshot } = pathsOf(id);
       if (!(await exists(snapshot))) return {};
       // While it cannot be booted, its memory is not given up.
       checkRoom({ id, options });
+      await undoLive(context);
       await disk.grow(snapshot, options.disk_size_mb);
       await removeMeta(snapshot);
       await vmm.discardSave(snapshot);
