@@ -29,8 +29,12 @@ export type SnapshotMeta = Static<typeof SnapshotMeta>;
 /** Marks a snapshot whose memory and disk have reached the host's disk. */
 const SYNCED_FILE = 'synced';
 
-/** Writes the meta data into a snapshot directory, durably. */
+/**
+ * Writes the meta data into a snapshot directory, durably. A mark that is there tells of an earlier memory, so it goes first: a flush
+ * that was ending when its snapshot was taken for something else may have left one.
+ */
 export async function writeMeta(dir: string, meta: SnapshotMeta): Promise<void> {
+  await rm(path.join(dir, SYNCED_FILE), { force: true });
   await writeFileDurably(path.join(dir, META_FILE), JSON.stringify(meta), 0o600);
 }
 

@@ -90,3 +90,10 @@ t.test('memory of an earlier boot of the host is good only if it had reached the
   await checkSynced(dir, meta());
   t.pass('marked: the disk has it');
 });
+
+t.test('a mark of before does not count for a memory that is saved anew', async (t) => {
+  const dir = await folder(t);
+  await markSynced(dir);
+  await writeMeta(dir, meta());
+  await t.rejects(checkSynced(dir, meta()), invalid);
+});
