@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { access, mkdir, open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { DormouseError, messageOf } from './errors/index.ts';
 
@@ -62,6 +62,21 @@ export async function syncPath(target: string): Promise<void> {
     await handle.sync();
   } finally {
     await handle.close();
+  }
+}
+
+/** Whether there is a file or folder. Throws `DATA_DIR_UNWRITABLE` when nobody can tell: that is not the same as absent. */
+export async function exists(target: string): Promise<boolean> {
+  try {
+    await access(target);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw new DormouseError(
+      'DATA_DIR_UNWRITABLE',
+      `Nobody can tell whether there is ${target} (${messageOf(error)}).`,
+      { cause: error },
+    );
   }
 }
 

@@ -1,9 +1,9 @@
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { execa } from 'execa';
 import t, { type Test } from 'tap';
-import { fileError, makeFolder, renameDurably, writeFileDurably } from '../src/durable-file.ts';
+import { exists, fileError, makeFolder, renameDurably, writeFileDurably } from '../src/durable-file.ts';
 import { DormouseError } from '../src/errors/index.ts';
 
 const dir = await mkdtemp(path.join(os.tmpdir(), 'dormouse-durable-'));
@@ -102,4 +102,14 @@ t.test('an error of ours passes as it is; a quota is a full disk', async (t) => 
     detail: /EACCES/,
   });
   t.match(fileError('/x', 'text'), { code: 'DATA_DIR_UNWRITABLE', detail: /text/ });
+});
+
+t.test('what cannot be looked at is not taken for absent', async (t) => {
+  const folder = path.join(dir, 'there');
+  await mkdir(folder);
+  t.equal(await exists(folder), true);
+  t.equal(await exists(path.join(dir, 'nowhere', 'file')), false);
+  const loop = path.join(dir, 'loop');
+  await symlink(loop, loop);
+  await t.rejects(exists(loop), { code: 'DATA_DIR_UNWRITABLE', cause: { code: 'ELOOP' } });
 });

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { access, readdir, rm, writeFile } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Clock } from '../clock.ts';
 import { diskError, PARTIAL_SUFFIX, shareBlocks } from '../drivers/disk/files.ts';
-import { makeFolder } from '../durable-file.ts';
+import { exists, makeFolder } from '../durable-file.ts';
 import { DormouseError, hasCode, messageOf } from '../errors/index.ts';
 import type { Logger } from '../log.ts';
 import type { Paths } from '../paths.ts';
@@ -119,13 +119,6 @@ async function hasReflinks(dir: string): Promise<boolean> {
   } finally {
     for (const file of [source, clone]) await rm(file, { force: true }).catch(() => {});
   }
-}
-
-async function exists(file: string): Promise<boolean> {
-  return await access(file).then(
-    () => true,
-    () => false,
-  );
 }
 
 function isRoot(): boolean {

@@ -1,8 +1,8 @@
-import { access, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Clock } from '../../clock.ts';
 import type { DiskDriver } from '../../drivers/disk/types.ts';
-import { makeFolder, renameDurably, syncFolder } from '../../durable-file.ts';
+import { exists, makeFolder, renameDurably, syncFolder } from '../../durable-file.ts';
 import { DormouseError } from '../../errors/index.ts';
 import { newTemplateId, PLATFORM_TEAM_ID } from '../../ids.ts';
 import { Borrowers } from './borrowers.ts';
@@ -322,10 +322,7 @@ export class Templates {
 
 /** Whether the folder says what it is. That which cannot be read, such as the word of a newer version, is somebody's all the same. */
 async function isDescribed(dir: string): Promise<boolean> {
-  return await access(templateFileOf(dir)).then(
-    () => true,
-    () => false,
-  );
+  return await exists(templateFileOf(dir));
 }
 
 /** Removes a template's folder: what it says of itself goes first, so that a part of it is no template. */

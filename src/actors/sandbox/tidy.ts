@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { access, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { exists } from '../../durable-file.ts';
 import { DormouseError } from '../../errors/index.ts';
 import type { LedgerKind } from './context.ts';
 import type { SandboxDrivers, SandboxStep } from './drivers.ts';
@@ -86,11 +87,4 @@ function undosOf(drivers: SandboxDrivers): Record<Exclude<LedgerKind, 'live' | '
     slot: slotSteps(drivers).undoSlot,
     vmm: machineLifeSteps(drivers).undoVmm,
   };
-}
-
-async function exists(folder: string): Promise<boolean> {
-  return await access(folder).then(
-    () => true,
-    () => false,
-  );
 }

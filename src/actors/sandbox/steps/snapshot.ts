@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { access, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { bootId } from '../../../boot-id.ts';
-import { renameDurably, syncPath } from '../../../durable-file.ts';
+import { exists, renameDurably, syncPath } from '../../../durable-file.ts';
 import { DormouseError } from '../../../errors/index.ts';
 import type { Logger } from '../../../log.ts';
 import { MEMORY_FILE, META_FILE, type SandboxPaths } from '../../../paths.ts';
@@ -13,12 +13,6 @@ import { runToken } from '../token.ts';
 import { diskSteps } from './disk.ts';
 import { identifyGuest } from './greeting.ts';
 import { vmOf, vmSpec } from './vm-spec.ts';
-
-const exists = (file: string): Promise<boolean> =>
-  access(file).then(
-    () => true,
-    () => false,
-  );
 
 /** Makes sure that there is no `snapshot/`. Out of the way first, which is quick and is over with a power cut; the deleting can wait. */
 async function throwAway(
@@ -31,6 +25,10 @@ async function throwAway(
   void rm(trash, { recursive: true, force: true }).catch((error: unknown) =>
     log.warn({ err: error, trash }, 'an old snapshot could not be deleted yet'),
   );
+}
+
+function nothingLeft(id: string): DormouseError {
+  return new DormouseError('SNAPSHOT_INVALID', `The folder of ${id} has neither live/ nor snapshot/.`);
 }
 
 /** Saving a running machine and the way back from each point of it. */
@@ -122,7 +120,7 @@ export function snapshotSteps(drivers: SandboxDrivers) {
         // One that a resume could not delete: this machine came from it, and is ahead of it.
         await throwAway(pathsOf(id), log);
         await renameDurably(live, snapshot);
-      }
+      } else if (!(await exists(snapshot))) throw nothingLeft(id);
       return {};
     },
   };
@@ -136,7 +134,10 @@ export function snapshotSteps(drivers: SandboxDrivers) {
     releases: ['snapshot'],
     async run(context, { signal }) {
       const paths = pathsOf(context.id);
-      if (!(await exists(paths.live))) await renameDurably(paths.snapshot, paths.live);
+      if (!(await exists(paths.live))) {
+        if (!(await exists(paths.snapshot))) throw nothingLeft(context.id);
+        await renameDurably(paths.snapshot, paths.live);
+      }
       const { path: diskPath } = await disk.attach({ sandboxId: context.id, dir: paths.live }, signal);
       // Without meta data an earlier run of this step had come as far as the thaw: the machine that is there is the one.
       const loaded = (await exists(path.join(paths.live, META_FILE)))

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import t from 'tap';
 import { contentsOf, stepsWorld } from './world.ts';
@@ -33,4 +33,21 @@ t.test('a restart that was interrupted after its rename leaves the disk alone', 
   await run('forgetMemory');
   await run('forgetMemory');
   t.same(Object.keys((await contentsOf(paths.live)) ?? {}), ['disk']);
+});
+
+t.test('a pause without any folder is not committed, and there is nothing to go back to', async (t) => {
+  const { run, fill, paths, root } = await stepsWorld(t);
+  await mkdir(path.join(root, path.basename(paths.root)), { recursive: true });
+  await t.rejects(run('commitSnapshot'), { code: 'SNAPSHOT_INVALID', detail: /neither live/ });
+  await t.rejects(run('relaunchVm'), { code: 'SNAPSHOT_INVALID', detail: /neither live/ });
+  await fill(paths.snapshot);
+  await run('commitSnapshot');
+  t.pass('one that was committed before is');
+});
+
+t.test('a folder that nobody can look at is not taken for absent', async (t) => {
+  const { run, fill, paths } = await stepsWorld(t);
+  await fill(paths.snapshot);
+  await symlink(paths.live, paths.live);
+  await t.rejects(run('commitSnapshot'), { cause: { code: 'ELOOP' } });
 });
