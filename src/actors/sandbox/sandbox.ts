@@ -221,19 +221,33 @@ export class Sandbox {
     }
   }
 
-  /** Tells the machine that the sandbox is in use, now and again until the function that it returns is called. */
+  /**
+   * Tells the machine that the sandbox is in use, now and again until the function that it returns is called, and whenever a
+   * command changes its time.
+   */
   async #active(): Promise<() => void> {
     const { clock } = this.#options.ports;
+    const over = new AbortController();
     let timer: Timer | undefined;
-    let over = false;
+    let knownS = 0;
     const tell = async (): Promise<void> => {
       await this.#actor.tell({ type: 'exec' });
-      const { timeout_s } = this.context.options;
-      if (timeout_s > 0 && !over) timer = clock.after(timeout_s * 500, () => void tell());
+      timer?.cancel();
+      knownS = this.context.options.timeout_s;
+      if (knownS > 0 && !over.signal.aborted) timer = clock.after(knownS * 500, again);
+    };
+    // An actor whose code failed has told its supervisor, and one that has stopped needs nothing more.
+    const again = (): void => void tell().catch(() => {});
+    const follow = async (): Promise<void> => {
+      for (;;) {
+        await this.#actor.until(() => this.context.options.timeout_s !== knownS, over.signal);
+        await tell();
+      }
     };
     await tell();
+    follow().catch(() => {});
     return () => {
-      over = true;
+      over.abort();
       timer?.cancel();
     };
   }

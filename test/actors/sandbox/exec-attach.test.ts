@@ -1,6 +1,7 @@
 import t from 'tap';
 import { DormouseError } from '../../../src/errors/index.ts';
-import { sandboxWorld, turn } from '../system/sandbox-world.ts';
+import { gate } from '../../support/gate.ts';
+import { idle, reached, sandboxWorld, turn } from '../system/sandbox-world.ts';
 
 /** Who waits for a program, and attaches to it again and again. */
 
@@ -36,4 +37,57 @@ t.test('a guest that hangs up at once is asked ever more rarely, until the calle
   await t.rejects(exec, { code: 'CANCELLED' });
   await turns();
   t.equal(guest.runs, 9, 'and not again');
+});
+
+for (const [before, after] of [
+  [0, 10],
+  [100, 10],
+  [10, 100],
+] as const)
+  t.test(
+    `a time that a ping changes from ${before} to ${after} s does not run out under a program`,
+    async (t) => {
+      const { create, clock, context, guest } = await sandboxWorld(t);
+      const sandbox = await create({ timeout_s: before });
+      const running = gate();
+      guest.until = running.passed;
+      const exec = sandbox.exec({ cmd: 'x' }, context());
+      await turns();
+      clock.advance(1_000);
+      await sandbox.command('ping', { timeout_s: after }, context());
+      await turns();
+      for (let elapsedS = 0; elapsedS < 3 * after; elapsedS += after / 4) {
+        clock.advance(after * 250);
+        await idle(sandbox);
+        t.equal(sandbox.actor.state, 'running', `after ${elapsedS} s`);
+      }
+      running.open();
+      await exec;
+      clock.advance(after * 1_000);
+      await reached(sandbox, 'paused');
+    },
+  );
+
+t.test('a program in a sandbox without a time writes no journal', async (t) => {
+  const { create, clock, context, guest } = await sandboxWorld(t);
+  let writes = 0;
+  const sandbox = await create({ timeout_s: 0 }, (journal) => ({
+    load: () => journal.load(),
+    async save(record, durable) {
+      writes += 1;
+      await journal.save(record, durable);
+    },
+  }));
+  await idle(sandbox);
+  const before = writes;
+  const running = gate();
+  guest.until = running.passed;
+  const exec = sandbox.exec({ cmd: 'x' }, context());
+  for (let minute = 0; minute < 4; minute += 1) {
+    clock.advance(60_000);
+    await idle(sandbox);
+  }
+  running.open();
+  await exec;
+  t.equal(writes, before);
 });
