@@ -73,7 +73,7 @@ export const catalogue = {
   MAILBOX_FULL: { status: 503, answer: 'retry', title: 'The actor has too many messages waiting' },
   NO_HOST_AVAILABLE: { status: 503, answer: 'retry', title: 'No host can take the sandbox now' },
   HOST_UNREACHABLE: { status: 503, answer: 'retry', title: "The sandbox's host does not answer" },
-  HOST_DRAINING: { status: 503, answer: 'retry', title: 'The host takes no new sandboxes' },
+  HOST_DRAINING: { status: 503, answer: 'retry', title: 'The host stops, or takes no new sandboxes' },
   BUS_UNAVAILABLE: { status: 503, answer: 'retry', title: 'The message bus is not reachable' },
   RECORDS_UNAVAILABLE: { status: 503, answer: 'retry', title: 'The database is not reachable' },
   DEADLINE_EXCEEDED: { status: 504, answer: 'retry', title: 'The deadline passed before the answer' },

@@ -54,6 +54,8 @@ export const STEPS = [
 
 /** Commands to a sandbox. */
 export const COMMANDS = [
+  // Its host stops in the middle of it.
+  'HOST_DRAINING',
   'SANDBOX_NOT_FOUND',
   'SANDBOX_WRONG_STATE',
   'IDEMPOTENCY_KEY_REUSED',

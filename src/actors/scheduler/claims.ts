@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { DormouseError } from '../../errors/index.ts';
+import { DormouseError, hasCode } from '../../errors/index.ts';
 import type { SandboxOptions, SandboxView } from '../sandbox/protocol.ts';
 import type { CommandContext } from '../system/command.ts';
 import { stableJson } from '../system/fingerprint.ts';
@@ -63,4 +63,9 @@ export function failureOf(view: SandboxView): DormouseError {
   return new DormouseError(DormouseError.fromRecord({ code, detail: '' }).code, detail, {
     data: { sandbox_id: view.id },
   });
+}
+
+/** Whether a host that stops refused before it had begun anything. An actor that is stopped in the middle says `begun`. */
+export function refusedByStopping(error: unknown): boolean {
+  return hasCode(error, 'HOST_DRAINING') && error.data?.begun !== true;
 }

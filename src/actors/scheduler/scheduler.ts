@@ -3,7 +3,7 @@ import { newCommandId, newSandboxId, sandboxIdForKey } from '../../ids.ts';
 import type { CreateSandbox } from '../host/protocol.ts';
 import type { ForkReply, SandboxView } from '../sandbox/protocol.ts';
 import type { CommandContext } from '../system/command.ts';
-import { failureOf, plannedView, requestHashOf, whenUndone } from './claims.ts';
+import { failureOf, plannedView, refusedByStopping, requestHashOf, whenUndone } from './claims.ts';
 import { findPlaces } from './find-places.ts';
 import { fork } from './fork.ts';
 import { optionsOf } from './options.ts';
@@ -132,9 +132,7 @@ const placeOf = (view: SandboxView): Place => ({ hostId: view.host_id, options: 
 /** Errors after which another host may be asked: this one did nothing, and another may answer differently. */
 function mayGoElsewhere(error: unknown): boolean {
   return (
-    hasCode(error, 'HOST_UNREACHABLE') ||
-    hasCode(error, 'NO_HOST_AVAILABLE') ||
-    hasCode(error, 'HOST_DRAINING')
+    hasCode(error, 'HOST_UNREACHABLE') || hasCode(error, 'NO_HOST_AVAILABLE') || refusedByStopping(error)
   );
 }
 
@@ -143,7 +141,6 @@ function neverBegan(error: unknown): boolean {
   const before = [
     'HOST_UNREACHABLE',
     'NO_HOST_AVAILABLE',
-    'HOST_DRAINING',
     'TEMPLATE_NOT_FOUND',
     'TEMPLATE_NOT_READY',
     'INVALID_SIZE',
@@ -152,5 +149,5 @@ function neverBegan(error: unknown): boolean {
     'MAILBOX_FULL',
     'INVALID_REQUEST',
   ] as const;
-  return before.some((code) => hasCode(error, code));
+  return refusedByStopping(error) || before.some((code) => hasCode(error, code));
 }

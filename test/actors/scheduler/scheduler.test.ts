@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { SandboxView } from '../../../src/actors/sandbox/protocol.ts';
 import type { ScheduleSandbox } from '../../../src/actors/scheduler/protocol.ts';
-import { catalogue, type ErrorCode } from '../../../src/errors/index.ts';
+import { catalogue, DormouseError, type ErrorCode } from '../../../src/errors/index.ts';
 import { DEFAULT_TEAM_ID, sandboxIdForKey } from '../../../src/ids.ts';
 import { exampleTemplate } from '../../support/templates.ts';
 import { hostInfo } from '../host/hosts.ts';
@@ -172,6 +172,17 @@ t.test('the claim is taken back when no host ever began, and kept when one may h
     t.equal(unclaimed.length, back ? 1 : 0, code);
     t.equal(claims.size, back ? 0 : 1, code);
   }
+});
+
+t.test('a host that stops in the middle of a create is asked again, and no other', async (t) => {
+  const begun = new DormouseError('HOST_DRAINING', 'let go', { data: { begun: true } });
+  const { scheduler, asked, claims } = startWorld(t, { hosts: three, answers: { 'h-a': begun } });
+  await t.rejects(scheduler.create(request(), context), begun);
+  t.same(
+    asked.map(({ host }) => host),
+    ['h-a'],
+  );
+  t.equal(claims.size, 1, 'its host goes on with it');
 });
 
 t.test('a create that was given up: its claim is taken back when the host does not keep it', async (t) => {

@@ -37,8 +37,8 @@ export interface SchedulerWorld {
 export interface WorldOptions {
   /** The directory. */
   hosts?: HostInfo[];
-  /** What a host answers to a create, by its id: an error code, or nothing for success. */
-  answers?: Record<string, ErrorCode>;
+  /** What a host answers to a create, by its id: an error or its code, or nothing for success. */
+  answers?: Record<string, ErrorCode | DormouseError>;
   /** What hosts say of themselves when they are asked; the directory's entry of one that is not in it. */
   now?: Record<string, HostInfo | ErrorCode>;
   /** What the sandbox answers to a fork. */
@@ -94,8 +94,9 @@ export function startWorld(t: Test, options: WorldOptions = {}): SchedulerWorld 
       t.equal(own, context, "the caller's deadline and signal go with it");
       t.ok(Value.Check(CreateSandbox, body), 'the host gets what its schema says');
       world.asked.push({ host, body });
-      const code = answers[host];
-      if (code) throw new DormouseError(code, `${host} says ${code}`);
+      const answer = answers[host];
+      if (answer instanceof DormouseError) throw answer;
+      if (answer) throw new DormouseError(answer, `${host} says ${answer}`);
       const claim = claims.get(body.sandbox_id);
       if (!claim) throw new Error('a host was asked before the record was written');
       return { ...claim.view, host_id: host, state: 'running', seq: 5 };
