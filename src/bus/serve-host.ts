@@ -19,17 +19,23 @@ const SETTLE_MS = 200;
 /** Requests that one sandbox answers at the same time; most are programs that run. */
 const SANDBOX_IN_FLIGHT = 64;
 
+/** How long a host that stops waits for programs that run, in milliseconds. Its sandboxes take no commands meanwhile. */
+const PROGRAMS_GRACE_MS = 10_000;
+
 /** What a host does with a sandbox that the sandbox cannot do itself. */
 type Operations = Pick<Host, 'snapshot' | 'fork'>;
 
 /** Gives sandboxes their address while they are active. */
 export class SandboxSubjects {
   readonly #bus: Bus;
+  readonly #clock: Clock;
   #host: Operations | undefined;
   readonly #responders = new Map<string, Responder>();
+  readonly #leaving = new AbortController();
 
-  constructor(bus: Bus) {
+  constructor(bus: Bus, clock: Clock) {
     this.#bus = bus;
+    this.#clock = clock;
   }
 
   /** Names the host that keeps the sandboxes. They may appear before it has started, and then take no `snapshot` and `fork` yet. */
@@ -45,7 +51,9 @@ export class SandboxSubjects {
       ...commands,
       endpoint(sandboxCommands.get, async () => sandbox.view()),
       endpoint(sandboxCommands.inspect, async () => sandbox.inspection()),
-      endpoint(sandboxCommands.exec, (body, context) => sandbox.exec(body, context)),
+      endpoint(sandboxCommands.exec, (body, context) =>
+        sandbox.exec(body, { ...context, signal: AbortSignal.any([context.signal, this.#leaving.signal]) }),
+      ),
       endpoint(sandboxCommands.snapshot, async (body, context) =>
         this.#started().snapshot(sandbox, body, context),
       ),
@@ -75,8 +83,22 @@ export class SandboxSubjects {
     return this.#host;
   }
 
+  /**
+   * Takes nothing more and waits for what is at work. An operation ends by its steps; a program may run for an hour, so who
+   * waits for one is told after a grace to ask again. The program goes on, and the same command id attaches to it.
+   */
   async close(): Promise<void> {
+    const grace = this.#clock.after(PROGRAMS_GRACE_MS, () =>
+      this.#leaving.abort(
+        new DormouseError(
+          'HOST_DRAINING',
+          'The host stops. The program goes on in the sandbox; send the command again with the same key to wait for it.',
+          { data: { begun: true } },
+        ),
+      ),
+    );
     await Promise.all([...this.#responders.values()].map((responder) => responder.close()));
+    grace.cancel();
   }
 }
 

@@ -19,7 +19,7 @@ export async function startHostPart(
   const { clock, log } = ports;
   const parts = new Parts();
   try {
-    const subjects = new SandboxSubjects(bus);
+    const subjects = new SandboxSubjects(bus, clock);
     const changes = new Changes();
     const inspector = new BusInspector(bus, { clock, log });
     const core = parts.add(

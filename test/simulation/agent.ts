@@ -91,7 +91,7 @@ export async function startAgent(world: World, { nats, stream }: Services): Prom
     ports,
     inspector: recorder,
   });
-  const subjects = new SandboxSubjects(bus);
+  const subjects = new SandboxSubjects(bus, clock);
   const changes = new Changes();
   const host = await Host.start({
     hostId: HOST_ID,
