@@ -1,4 +1,4 @@
-import { type Host, type HostInfo, hostCommands } from '../actors/host/index.ts';
+import { type Host, hostCommands } from '../actors/host/index.ts';
 import type { LoopRegistry } from '../actors/loop-registry/index.ts';
 import { sandboxCommands } from '../actors/sandbox/protocol.ts';
 import { MACHINE_COMMANDS, type Sandbox } from '../actors/sandbox/sandbox.ts';
@@ -122,14 +122,12 @@ export async function serveHost(
   ports: { clock: Clock; log: Logger },
   changes: Changes,
 ): Promise<Responder> {
-  const announce = async (): Promise<HostInfo> => {
-    const info = await host.info();
-    await bus.hosts
-      .announce(info)
-      .catch((error: unknown) =>
-        ports.log.warn({ err: messageOf(error) }, 'the host could not be announced'),
-      );
-    return info;
+  const announce = async (): Promise<void> => {
+    try {
+      await bus.hosts.announce(await host.info());
+    } catch (error) {
+      ports.log.warn({ err: messageOf(error) }, 'the host could not be announced');
+    }
   };
   const responder = await bus.service(
     hostSubject(host.id),
@@ -144,8 +142,9 @@ export async function serveHost(
         })),
       })),
       endpoint(hostCommands.drain, async (_, context) => {
-        await host.drain(context);
-        return await announce();
+        const info = await host.drain(context);
+        await announce();
+        return info;
       }),
       endpoint(hostCommands.upload, (body) => host.upload(body)),
       endpoint(hostCommands.discardUpload, (body) => host.discardUpload(body)),

@@ -1,14 +1,19 @@
 import t from 'tap';
+import type { Host } from '../../src/actors/host/index.ts';
+import type { LoopRegistry } from '../../src/actors/loop-registry/index.ts';
 import { sandboxCommands } from '../../src/actors/sandbox/protocol.ts';
 import type { Sandbox } from '../../src/actors/sandbox/sandbox.ts';
 import type { CommandContext } from '../../src/actors/system/command.ts';
-import { SandboxSubjects } from '../../src/bus/serve-host.ts';
+import type { BusInspector } from '../../src/bus/inspector.ts';
+import { Changes, SandboxSubjects, serveHost } from '../../src/bus/serve-host.ts';
 import { sandboxSubject } from '../../src/bus/subjects.ts';
+import type { Bus } from '../../src/bus/types.ts';
 import { newSandboxId } from '../../src/ids.ts';
-import { connectTestBus, flushed, TEAM } from '../support/bus.ts';
+import { connectTestBus, exampleHost, flushed, TEAM } from '../support/bus.ts';
 import { fakeClock } from '../support/fake-clock.ts';
-import { gate } from '../support/gate.ts';
+import { gate, settled } from '../support/gate.ts';
 import { startTestNats, until } from '../support/nats.ts';
+import { quiet } from '../support/quiet.ts';
 
 const reply = {
   ...{ exit_code: 0, signal: null, timed_out: false, duration_ms: 1 },
@@ -55,4 +60,36 @@ t.test('a host that stops waits for a program for a while, and not until its end
   await t.rejects(slow, { code: 'HOST_DRAINING', detail: /goes on/, data: { begun: true } });
   await closed;
   t.same(clock.armed(), []);
+});
+
+t.test('a host that cannot tell how it is for a while is announced when it can', async (t) => {
+  const clock = fakeClock();
+  const announced: unknown[] = [];
+  let fails = true;
+  const host = {
+    id: 'h-test',
+    async info() {
+      if (fails) throw Object.assign(new Error('EIO: statfs'), { code: 'EIO' });
+      return exampleHost('h-test');
+    },
+  };
+  const bus = {
+    service: async () => ({ close: async () => {} }),
+    hosts: { announce: async (info: unknown) => void announced.push(info), withdraw: async () => {} },
+    // Only what keeps the entry.
+  } as unknown as Bus;
+  const parts = { host: host as Host, loops: {} as LoopRegistry, inspector: {} as BusInspector };
+  const served = await serveHost(bus, parts, { clock, log: quiet }, new Changes());
+  const turns = async (): Promise<void> => {
+    clock.advance(4_000);
+    await settled();
+    clock.advance(200);
+    await settled();
+  };
+  await turns();
+  t.same(announced, []);
+  fails = false;
+  await turns();
+  t.same(announced, [exampleHost('h-test')]);
+  await served.close();
 });
