@@ -34,6 +34,6 @@ export interface ActorOptions<Context extends BaseContext, Event = never> {
   transitioned?(transition: Transition<Context>): void;
   /** Each transition, once it is in the journal, and each refusal, for those who look on. Does not throw. */
   inspected?(occurrence: Occurrence<Context>): void;
-  /** The actor's code threw: it has stopped, and its supervisor decides. */
+  /** The actor's code threw. Its callers were told; the supervisor stops it and begins it anew, or leaves it stopped. */
   faulted?(error: unknown): void;
 }

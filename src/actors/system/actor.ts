@@ -46,6 +46,9 @@ const EVENTS_LINGER_MS = 100;
 const isDurable = ({ snapshot, effects }: Decision): boolean =>
   snapshot.hasTag('durable') || effects.some((effect) => effect.kind === 'act' && effect.type === 'durable');
 
+/** For messages that nobody waits for: `#take` has told the supervisor. */
+const alreadyTold = (): void => {};
+
 /**
  * The runtime of one actor. The machine decides; this carries out: it journals the next state with all that has to be
  * done, then does it, and feeds what happened back as an event. See ARCHITECTURE.md, "Actors".
@@ -285,7 +288,10 @@ export class Actor<Context extends BaseContext, Event = never> {
         if (known) known.then(resolve, reject);
         else await this.#begin(name, body, fingerprint, context, resolve, reject);
       });
-      handled.catch(reject);
+      handled.catch((error: unknown) => {
+        if (!(error instanceof DormouseError)) this.#fault(error);
+        reject(error);
+      });
     });
   }
 
@@ -329,19 +335,27 @@ export class Actor<Context extends BaseContext, Event = never> {
     return wrongState(this.#options.kind, this.state, asked, allowed);
   }
 
-  /** Gives an event to the machine and carries out what it decides. False when the state does not take it. */
+  /**
+   * Gives an event to the machine and carries out what it decides. False when the state does not take it. What the actor's code
+   * throws is a fault, and is thrown on; a journal that cannot be written is none where it only refuses a command.
+   */
   async #take(
     event: { type: string; [key: string]: unknown },
     cause: Cause,
     strict: boolean,
   ): Promise<boolean> {
     const stamped = { atMs: this.#options.ports.clock.nowMs(), ...event };
-    if (!this.#snapshot.can(stamped)) return false;
-    await this.#apply(decide(this.#options.machine, this.#snapshot, stamped), cause, {
-      strict,
-      first: false,
-    });
-    return true;
+    try {
+      if (!this.#snapshot.can(stamped)) return false;
+      await this.#apply(decide(this.#options.machine, this.#snapshot, stamped), cause, {
+        strict,
+        first: false,
+      });
+      return true;
+    } catch (error) {
+      if (!(strict && error instanceof DormouseError)) this.#fault(error);
+      throw error;
+    }
   }
 
   /**
@@ -437,7 +451,7 @@ export class Actor<Context extends BaseContext, Event = never> {
     const run = this.#run(step);
     this.#steps.add(invokeId, run, (end) => {
       const dealtWith = this.#mailbox.postOwn(() => this.#ended(invokeId, step, run, end));
-      void dealtWith.catch((error: unknown) => this.#fault(error));
+      dealtWith.catch(alreadyTold);
     });
     const commandId = this.context.command?.id;
     if (step.direction === 'forward' && commandId && this.#callers.isAbandoned(commandId)) {
@@ -488,7 +502,7 @@ export class Actor<Context extends BaseContext, Event = never> {
         this.#kept.fired(timer);
         await this.#take(armed.event, { name: timerCause(timer), commandId: null }, false);
       });
-      void fired.catch((error: unknown) => this.#fault(error));
+      fired.catch(alreadyTold);
     });
   }
 

@@ -602,3 +602,62 @@ t.test('who asks a stopped actor for what it was in the middle of is not left wa
   await t.rejects(actor.ask('open', {}, by('mid')), { code: 'HOST_DRAINING' });
   await t.rejects(Promise.resolve(actor.outcome(by('mid'))), { code: 'HOST_DRAINING' });
 });
+
+/** A door whose code fails at the first transition that has this cause. */
+async function failingDoor(cause: string) {
+  const faults: unknown[] = [];
+  let fails = true;
+  const actor = await Actor.start(
+    door({
+      faulted: (error) => void faults.push(error),
+      transitioned: (transition) => {
+        if (transition.cause !== cause || !fails) return;
+        fails = false;
+        throw new TypeError('a mistake');
+      },
+    }),
+    undefined,
+  );
+  return { actor, faults };
+}
+
+t.test('code that fails is a case for the supervisor, once, whatever it failed at', async (t) => {
+  const commanded = await failingDoor('open');
+  await t.rejects(commanded.actor.ask('open', {}, by()), { code: 'INTERNAL', detail: /started again/ });
+  t.match(commanded.faults, [{ message: 'a mistake' }]);
+  await commanded.actor.stop();
+
+  const told = await failingDoor('slam');
+  await told.actor.ask('open', {}, by());
+  await t.rejects(told.actor.tell({ type: 'slam' }), { message: 'a mistake' });
+  t.match(told.faults, [{ message: 'a mistake' }]);
+  await told.actor.stop();
+
+  const stepped = await failingDoor('step.done');
+  await t.rejects(stepped.actor.ask('open', {}, by()), { code: 'INTERNAL' });
+  t.match(stepped.faults, [{ message: 'a mistake' }]);
+  await stepped.actor.stop();
+
+  const timed = await failingDoor('timeout');
+  await timed.actor.ask('open', {}, by());
+  await timed.actor.tell({ type: 'slam' });
+  while (timed.faults.length === 0) await delay(5);
+  t.match(timed.faults, [{ message: 'a mistake' }]);
+  await timed.actor.stop();
+});
+
+t.test('a journal that cannot be written is none', async (t) => {
+  const faults: unknown[] = [];
+  const options = door({ faulted: (error) => void faults.push(error) });
+  const good = options.journal;
+  let broken = false;
+  const save: Journal['save'] = async (record, durable) => {
+    if (broken) throw new DormouseError('DISK_FULL', 'full');
+    await good.save(record, durable);
+  };
+  const actor = await Actor.start({ ...options, journal: { load: good.load, save } }, undefined);
+  broken = true;
+  await t.rejects(actor.ask('open', {}, by()), { code: 'DISK_FULL' });
+  t.same(faults, []);
+  await actor.stop();
+});
