@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Command, ReplyOf, RequestOf } from '../actors/system/command.ts';
 import type { Clock } from '../clock.ts';
-import { DormouseError } from '../errors/index.ts';
+import { DormouseError, messageOf } from '../errors/index.ts';
 import { newCommandId } from '../ids.ts';
 import type { Logger } from '../log.ts';
 import type { Connection } from './connection.ts';
@@ -115,7 +115,13 @@ export function createBus({ connection, events, hosts, clock, log, inboxPrefix }
     hosts,
     publish(subject, payload) {
       // Output of an exec is of no use later, so it is not kept while there is no connection.
-      if (connection.status() === 'connected') nc.publish(subject, payload);
+      if (connection.status() !== 'connected') return;
+      try {
+        nc.publish(subject, payload);
+      } catch (error) {
+        // The connection closes, or it is too large. Who publishes is a timer or a program's output, and cannot do anything about it.
+        log.warn({ err: messageOf(error), subject }, 'a message was dropped');
+      }
     },
     subscribe(subject, onMessage) {
       const subscription = nc.subscribe(subject, {

@@ -88,8 +88,13 @@ export function createRequestMux(connection: Connection, clock: Clock, inboxPref
       const reply = `${inbox}.${counter.toString(36)}`;
       return new Promise<Msg | undefined>((resolve, reject) => {
         const onAbort = (): void => {
-          if (connection.status() === 'connected') nc.publish(cancelSubject(reply));
           request.settle(cancelled());
+          if (connection.status() !== 'connected') return;
+          try {
+            nc.publish(cancelSubject(reply));
+          } catch {
+            // The connection closes: the responder is not told, and its work ends by its deadline.
+          }
         };
         const request: Pending = {
           expiresAt: clock.monotonicMs() + waitMs,

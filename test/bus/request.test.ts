@@ -300,4 +300,39 @@ t.test('request and reply', async (t) => {
     await t.rejects(leaving.request('test.drain', wait, {}), { code: 'BUS_UNAVAILABLE' });
     await helper.close();
   });
+
+  t.test('what is sent while a connection closes is dropped, and throws nothing', async (t) => {
+    const leaving = await connectTestBus(t, server.url);
+    const release = new AbortController();
+    let begun = 0;
+    const holding = actor.serve('test.late', wait, async () => {
+      begun += 1;
+      await once(release.signal, 'abort');
+      return {};
+    });
+    await flushed(actor);
+    const gone = new AbortController();
+    const late = leaving.request('test.late', wait, {}, { signal: gone.signal });
+    late.catch(() => {});
+    await until(() => begun === 1, 'at work');
+    let isOver = false;
+    const drained = leaving.drain().then(() => {
+      isOver = true;
+    });
+    let fails = 0;
+    while (!isOver) {
+      try {
+        leaving.publish('test.nobody', new Uint8Array());
+      } catch {
+        fails += 1;
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+      gone.abort();
+    }
+    t.equal(fails, 0);
+    await t.rejects(late, { code: 'CANCELLED' });
+    await drained;
+    release.abort();
+    await holding.close();
+  });
 });
