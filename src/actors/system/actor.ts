@@ -168,7 +168,7 @@ export class Actor<Context extends BaseContext, Event = never> {
    */
   async ask(name: string, body: unknown, context: CommandContext): Promise<unknown> {
     const fingerprint = fingerprintOf(name, body);
-    const known = this.#known(fingerprint, context);
+    const known = this.#known(name, fingerprint, context);
     if (known) return await known;
     if (this.#options.whenBusy === 'refuse') return await this.#deliver(name, body, fingerprint, context);
     const takes = (): boolean => this.#snapshot.can({ type: name });
@@ -195,6 +195,7 @@ export class Actor<Context extends BaseContext, Event = never> {
   outcome(context: CommandContext): Promise<unknown> | undefined {
     const remembered = this.record.replies.find((reply) => reply.commandId === context.commandId);
     return this.#known(
+      undefined,
       remembered?.fingerprint ?? this.#callers.fingerprint(context.commandId) ?? '',
       context,
     );
@@ -272,11 +273,16 @@ export class Actor<Context extends BaseContext, Event = never> {
   }
 
   /** The answer to a command that was seen before. */
-  #known(fingerprint: string, context: CommandContext): Promise<unknown> | undefined {
+  #known(
+    name: string | undefined,
+    fingerprint: string,
+    context: CommandContext,
+  ): Promise<unknown> | undefined {
     // Its successor answers it.
-    if (this.#stopped && this.context.command?.id === context.commandId)
+    const current = this.context.command;
+    if (this.#stopped && current?.id === context.commandId)
       return Promise.reject(this.#letGo({ begun: true }));
-    return knownAnswer(this.record, this.#callers, this.context.command?.id, fingerprint, context);
+    return knownAnswer(this.record, this.#callers, current, name, fingerprint, context);
   }
 
   /** Puts a command into the mailbox and waits for its answer. */
@@ -284,7 +290,7 @@ export class Actor<Context extends BaseContext, Event = never> {
     return new Promise((resolve, reject) => {
       // The handler ends with the transition, and not before: the next message must find the state that it leads to.
       const handled = this.#mailbox.post(async () => {
-        const known = this.#known(fingerprint, context);
+        const known = this.#known(name, fingerprint, context);
         if (known) known.then(resolve, reject);
         else await this.#begin(name, body, fingerprint, context, resolve, reject);
       });

@@ -9,12 +9,14 @@ import type { ActorRecord } from './journal.ts';
  * The answer to a command whose id is known: remembered, or of the one that is being carried out. Undefined for a new
  * command. Rejects with `IDEMPOTENCY_KEY_REUSED` when the id belongs to another request.
  *
- * @param current id of the command that the machine works on; after a restart nobody waits for it yet
+ * @param name of the command that is asked for; undefined for whatever the id belongs to
+ * @param current the command that the machine works on; after a restart nobody waits for it yet, and its body is not known
  */
 export function knownAnswer(
   record: Pick<ActorRecord, 'replies'>,
   callers: Callers,
-  current: string | undefined,
+  current: { id: string; name: string } | null | undefined,
+  name: string | undefined,
   fingerprint: string,
   context: CommandContext,
 ): Promise<unknown> | undefined {
@@ -22,7 +24,9 @@ export function knownAnswer(
   const remembered = record.replies.find((reply) => reply.commandId === commandId);
   // A command that went on after a restart was answered without anybody knowing its request.
   const before = remembered?.fingerprint || callers.fingerprint(commandId);
-  if (before !== undefined && before !== fingerprint) {
+  const joined = current?.id === commandId ? current : undefined;
+  const isOther = name !== undefined && joined !== undefined && joined.name !== name;
+  if (isOther || (before !== undefined && before !== fingerprint)) {
     return Promise.reject(
       new DormouseError(
         'IDEMPOTENCY_KEY_REUSED',
@@ -34,7 +38,7 @@ export function knownAnswer(
     const { reply } = remembered;
     return reply.ok ? Promise.resolve(reply.value) : Promise.reject(DormouseError.fromRecord(reply.error));
   }
-  if (before !== undefined || current === commandId) return callers.wait(fingerprint, context);
+  if (before !== undefined || joined) return callers.wait(fingerprint, context);
   return undefined;
 }
 
