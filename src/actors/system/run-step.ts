@@ -35,13 +35,16 @@ export function runStep<Input>(
   const { clock, log } = ports;
   const controller = new AbortController();
   const startedMs = clock.monotonicMs();
+  let isSettled = false;
+  // What was given up and ends after all must not take off the ledger what a later step holds.
+  const releasedInTime = (kind: string): Promise<void> => (isSettled ? Promise.resolve() : released(kind));
   const elapsed = (): number => Math.round((clock.monotonicMs() - startedMs) * 100) / 100;
 
   const work = (async (): Promise<StepEnd> => {
     try {
       faultPoint(`${step.name} begins`);
       const output = await aroundStep(step.name, controller.signal, () =>
-        step.run(input, { signal: controller.signal, log, ledger, released }),
+        step.run(input, { signal: controller.signal, log, ledger, released: releasedInTime }),
       );
       faultPoint(`${step.name} done`);
       return { ok: true, output, durationMs: elapsed() };
@@ -75,6 +78,9 @@ export function runStep<Input>(
     });
   });
 
+  void settled.then(() => {
+    isSettled = true;
+  });
   return { direction: step.direction, settled, abort: (reason) => controller.abort(reason) };
 }
 

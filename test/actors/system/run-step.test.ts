@@ -100,6 +100,28 @@ t.test('a step that ignores its abort is given up after a grace', async (t) => {
   t.match(await own.settled, { ok: false, durationMs: 6000, error: { code: 'STEP_TIMEOUT' } });
 });
 
+t.test('what a step that was given up releases after all is not heard', async (t) => {
+  const late = gate();
+  const over = gate();
+  const {
+    run: own,
+    clock,
+    released,
+  } = run(async (_, { released: release }) => {
+    await release('in time');
+    await late.passed;
+    await release('too late');
+    over.open();
+  });
+  await settled();
+  clock.advance(1000);
+  clock.advance(5000);
+  await own.settled;
+  late.open();
+  await over.passed;
+  t.same(released, ['in time']);
+});
+
 t.test('a step that is done within the grace is done', async (t) => {
   const done = gate<string>();
   const { run: own, clock } = run(() => done.passed, 1000);

@@ -27,6 +27,8 @@ export function releaseSteps({ sessions }: SandboxDrivers, undo: Record<LedgerKi
     sessions.cut(context.id);
     let patch: Partial<SandboxContext> = {};
     for (const { kind } of ledger.filter((entry) => kinds.includes(entry.kind)).reverse()) {
+      // One that was given up is begun again: the two must not be at the same resource.
+      signal.throwIfAborted();
       await undo[kind](context, signal);
       await released(kind);
       patch = { ...patch, ...forgotten[kind] };
