@@ -43,13 +43,15 @@ export function actorSource(kind: ActorKind, id: string): ActorSource {
       if (!ended.aborted) note(error);
     }
   };
+  /** @returns the number after which the stream is to go on */
   const load = async (ended: AbortSignal): Promise<number> => {
-    if (kind !== 'sandbox') tell(await presentOf(kind, id, ended));
-    else {
-      await refresh(ended);
-      await tellHistory(id, Math.max(0, lastSeq() - MAX_ENTRIES), tell, ended);
+    if (kind !== 'sandbox') {
+      tell(await presentOf(kind, id, ended));
+      return lastSeq();
     }
-    return lastSeq();
+    await refresh(ended);
+    // The records may be behind the present: what lies between them is told by the stream.
+    return await tellHistory(id, Math.max(0, lastSeq() - MAX_ENTRIES), tell, ended);
   };
   const lastSeq = (): number => entries.peek().at(-1)?.seq ?? 0;
 
@@ -123,18 +125,22 @@ async function presentOf(kind: ActorKind, id: string, signal: AbortSignal): Prom
   return [...recent, now];
 }
 
-/** Tells the transitions of a sandbox after one of them, page by page. */
+/**
+ * Tells the transitions of a sandbox after one of them, page by page.
+ *
+ * @returns the number of the last one
+ */
 async function tellHistory(
   id: string,
   afterSeq: number,
   tell: (entries: Entries) => void,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<number> {
   for (let after = afterSeq; ; ) {
     const path = `/v1/sandboxes/${id}/transitions?after_seq=${after}&limit=${PAGE}`;
     const { transitions } = await request<{ transitions: Transition[] }>('GET', path, { signal });
     tell(transitions.map(fromTransition));
     after = transitions.at(-1)?.seq ?? after;
-    if (transitions.length < PAGE) return;
+    if (transitions.length < PAGE) return after;
   }
 }
