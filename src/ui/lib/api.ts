@@ -42,7 +42,8 @@ export function authHeaders(): Record<string, string> {
  * @throws `ApiError`; what `signal` was aborted with
  */
 export async function request<T>(method: string, path: string, options?: RequestOptions): Promise<T> {
-  return (await (await respond(method, path, options)).json()) as T;
+  const response = await respond(method, path, options);
+  return (await answered(response.json(), options?.signal)) as T;
 }
 
 /**
@@ -65,12 +66,36 @@ export async function respond(
     ...(body !== undefined && { body: JSON.stringify(body) }),
     ...(signal && { signal }),
   };
-  const response = await fetch(path, init).catch((error: unknown) => {
-    if (signal?.aborted) throw signal.reason;
-    throw new ApiError(noAnswer(error));
-  });
+  const response = await answered(fetch(path, init), signal);
   if (!response.ok) throw new ApiError(await problemOf(response));
   return response;
+}
+
+/**
+ * Waits for an answer, or for a part of it. One that breaks off, or is no JSON, is one that did not come.
+ *
+ * @throws as `request`
+ */
+export async function answered<T>(part: Promise<T>, signal?: AbortSignal): Promise<T> {
+  try {
+    return await part;
+  } catch (error) {
+    if (signal?.aborted) throw signal.reason;
+    throw new ApiError(noAnswer(error));
+  }
+}
+
+/**
+ * The document that a line of an answer is.
+ *
+ * @throws `ApiError` when the answer broke off within it
+ */
+export function parsed<T>(line: string): T {
+  try {
+    return JSON.parse(line) as T;
+  } catch (error) {
+    throw new ApiError(noAnswer(error));
+  }
 }
 
 /** The problem that an answer carries; one of its own when a proxy in between has answered. */

@@ -1,5 +1,5 @@
 import { signal } from '@preact/signals';
-import { ApiError, respond } from './api.ts';
+import { ApiError, answered, parsed, respond } from './api.ts';
 import { type Call, curlOf, natsOf } from './call.ts';
 import { lineReader } from './lines.ts';
 import { me } from './me.ts';
@@ -41,7 +41,7 @@ export async function send<T>(call: Call, { signal }: { signal?: AbortSignal } =
   const entry = begin(call);
   return await entry.answeredBy(async () => {
     const response = await respond(call.method, call.path, optionsOf(call, signal));
-    const answer = (await response.json()) as T;
+    const answer = (await answered(response.json(), signal)) as T;
     entry.answered(response.status, JSON.stringify(answer, null, 2));
     return answer;
   });
@@ -64,11 +64,14 @@ export async function sendForLines<Line>(
     let seen = '';
     const lines = lineReader((text) => {
       seen = `${seen}${text}\n`.slice(0, ANSWER_KEPT);
-      onLine(JSON.parse(text) as Line);
+      onLine(parsed<Line>(text));
     });
     const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
-    for (let read = await reader?.read(); read && !read.done; read = await reader?.read())
-      lines.take(read.value);
+    while (reader) {
+      const { done, value } = await answered(reader.read(), signal);
+      if (done) break;
+      lines.take(value);
+    }
     lines.end();
     entry.answered(response.status, seen);
   });
@@ -92,20 +95,20 @@ export function begin(call: Call): {
     answer: '',
   };
   sentRequests.value = [sent, ...sentRequests.peek()].slice(0, KEPT);
-  const answered = (status: number, answer: string): void => {
+  const note = (status: number, answer: string): void => {
     const ended = { status, answer: answer.slice(0, ANSWER_KEPT), ms: performance.now() - startedMs };
     sentRequests.value = sentRequests
       .peek()
       .map((one) => (one.number === number ? { ...one, ...ended } : one));
   };
   return {
-    answered,
+    answered: note,
     async answeredBy(work) {
       try {
         return await work();
       } catch (error) {
-        if (error instanceof ApiError) answered(error.status, JSON.stringify(error.problem, null, 2));
-        else answered(0, error instanceof Error ? error.message : String(error));
+        if (error instanceof ApiError) note(error.status, JSON.stringify(error.problem, null, 2));
+        else note(0, error instanceof Error ? error.message : String(error));
         throw error;
       }
     },

@@ -1,4 +1,4 @@
-import { ApiError, authHeaders, type Problem } from './api.ts';
+import { ApiError, authHeaders, type Problem, parsed } from './api.ts';
 import type { Call } from './call.ts';
 import { lineReader } from './lines.ts';
 import { begin } from './send.ts';
@@ -26,7 +26,7 @@ export async function sendFile<Line>(call: Call, file: File, options: UploadOpti
     () =>
       new Promise<void>((resolve, reject) => {
         const xhr = new XMLHttpRequest();
-        const lines = lineReader((text) => onLine(JSON.parse(text) as Line));
+        const lines = lineReader((text) => onLine(parsed<Line>(text)));
         let read = 0;
         const readOn = (): void => {
           if (xhr.status < 200 || xhr.status >= 300) return;
@@ -37,8 +37,17 @@ export async function sendFile<Line>(call: Call, file: File, options: UploadOpti
         for (const [name, value] of Object.entries({ ...authHeaders(), ...headers }))
           xhr.setRequestHeader(name, value);
         xhr.upload.onprogress = ({ loaded }) => onSent(loaded);
-        xhr.onprogress = readOn;
-        xhr.onload = () => {
+        // Nobody hears of what a handler throws.
+        const orFail = (work: () => void) => (): void => {
+          try {
+            work();
+          } catch (error) {
+            reject(error);
+            xhr.abort();
+          }
+        };
+        xhr.onprogress = orFail(readOn);
+        xhr.onload = orFail(() => {
           readOn();
           lines.end();
           if (xhr.status < 200 || xhr.status >= 300) reject(new ApiError(problemIn(xhr)));
@@ -46,7 +55,7 @@ export async function sendFile<Line>(call: Call, file: File, options: UploadOpti
             entry.answered(xhr.status, xhr.responseText);
             resolve();
           }
-        };
+        });
         xhr.onerror = () => reject(new ApiError(BROKEN));
         xhr.onabort = () => reject(signal.reason);
         signal.addEventListener('abort', () => xhr.abort());

@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useRef } from 'preact/hooks';
-import { ApiError, respond } from '../lib/api.ts';
+import { ApiError, answered, respond } from '../lib/api.ts';
 import type { ActorKind } from '../lib/types.ts';
 
 /** Forms in which a machine can be taken along, with the names of their files. */
@@ -24,7 +24,7 @@ export function ExportMenu({ kind }: { kind: ActorKind }): JSX.Element {
     try {
       // A link cannot carry the key: the file is asked for, and then handed to the browser.
       const response = await respond('GET', `/v1/machines/${kind}${path}`);
-      save(await response.blob(), `${kind}${file}`);
+      save(await answered(response.blob()), `${kind}${file}`);
       close();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;

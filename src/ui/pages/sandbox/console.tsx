@@ -83,6 +83,7 @@ async function follow(
       { signal: stop },
     );
   } catch (error) {
+    if (!(error instanceof ApiError) && !stop.aborted) throw error;
     const text = error instanceof ApiError ? `${error.problem.code}: ${error.problem.detail}` : 'stopped';
     change((one) => ({ ...one, end: { text, isGood: false } }));
   }
