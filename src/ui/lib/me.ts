@@ -2,8 +2,11 @@ import { computed, effect, signal } from '@preact/signals';
 import { ApiError, type Problem, request } from './api.ts';
 import { apiKey } from './session.ts';
 import type { Me } from './types.ts';
+import { wait } from './wait.ts';
 
 /** Who the server takes this page for. */
+
+const RETRY_MS = 3_000;
 
 export type Identity =
   | { known: 'asking' }
@@ -21,7 +24,7 @@ export function may(scope: Me['scopes'][number]): boolean {
   return me.value?.scopes.includes(scope) ?? false;
 }
 
-/** Asks now, and again when there is another key. Called once, by the page's start. */
+/** Asks now, and again when there is another key or no answer. Called once, by the page's start. */
 export function followIdentity(): void {
   effect(() => {
     apiKey.value;
@@ -33,12 +36,18 @@ export function followIdentity(): void {
 
 async function ask(replaced: AbortSignal): Promise<void> {
   identity.value = { known: 'asking' };
-  try {
-    const answer = await request<Me>('GET', '/v1/me', { signal: replaced });
-    identity.value = { known: 'yes', me: answer };
-  } catch (error) {
-    if (replaced.aborted) return;
-    if (!(error instanceof ApiError)) throw error;
-    identity.value = { known: 'no', problem: error.problem };
+  while (!replaced.aborted) {
+    try {
+      const answer = await request<Me>('GET', '/v1/me', { signal: replaced });
+      identity.value = { known: 'yes', me: answer };
+      return;
+    } catch (error) {
+      if (replaced.aborted) return;
+      if (!(error instanceof ApiError)) throw error;
+      identity.value = { known: 'no', problem: error.problem };
+      // A key that is wrong stays wrong; another one begins anew.
+      if (error.status === 401 || error.status === 403) return;
+      await wait(RETRY_MS, replaced);
+    }
   }
 }

@@ -1,7 +1,9 @@
 import type { FunctionComponent, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import { may, me } from '../lib/me.ts';
+import type { Problem } from '../lib/api.ts';
+import { identity, may, me } from '../lib/me.ts';
 import { location } from '../lib/router.tsx';
+import { ProblemNote } from '../parts/problem.tsx';
 import { type Page, pageOf } from './pages.ts';
 
 /** Loaded pages, so that the way back to one takes no time. */
@@ -10,7 +12,9 @@ const loaded = new Map<string, FunctionComponent>();
 /** What stands in the main part: the page of the address. */
 export function PageOutlet(): JSX.Element {
   const page = pageOf(location.value.path);
+  const who = identity.value;
   if (!page) return <Missing />;
+  if (who.known === 'no') return <Unknown problem={who.problem} />;
   if (me.value && !may(page.scope)) return <Forbidden scope={page.scope} />;
   return <LoadedPage key={page.href} page={page} />;
 }
@@ -39,6 +43,17 @@ function Missing(): JSX.Element {
       <p>
         Nothing is at <code>{location.value.path}</code>.
       </p>
+    </section>
+  );
+}
+
+/** What may be shown depends on who one is. */
+function Unknown({ problem }: { problem: Problem }): JSX.Element {
+  return (
+    <section class="page">
+      <h1 tabIndex={-1}>The server does not say who you are</h1>
+      <ProblemNote problem={problem} />
+      <p>It is asked again every few seconds.</p>
     </section>
   );
 }
