@@ -121,6 +121,14 @@ t.test('fork, snapshot and destroy, out of the menu', async (t) => {
   await dialog.waitFor({ state: 'hidden', timeout: SLOW_MS });
   await page.getByRole('link', { name: 'Snapshots' }).click();
   await rowsOf('Snapshots').filter({ hasText: 'kept' }).waitFor();
+  // No other sandbox takes the place of the one that is chosen.
+  const { sandboxes } = (await http<{ sandboxes: View[] }>(server, 'GET', '/sandboxes')).body;
+  const last = sandboxes.find(({ id }) => id !== first.id)?.id ?? '';
+  const choice = page.getByRole('form', { name: 'Make a snapshot' }).getByLabel('Sandbox');
+  await choice.selectOption(last);
+  await http(server, 'DELETE', `/sandboxes/${last}`);
+  await choice.getByText(`${last} (gone)`).waitFor({ state: 'attached', timeout: SLOW_MS });
+  t.equal(await choice.inputValue(), last);
   await page.getByRole('link', { name: 'Sandboxes' }).click();
   await menu(first.id, 'Destroy');
   t.match(await dialog.innerText(), first.id, 'it asks first');

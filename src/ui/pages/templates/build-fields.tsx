@@ -1,6 +1,6 @@
 import type { Signal } from '@preact/signals';
 import type { JSX } from 'preact';
-import { fleet } from '../../lib/live.ts';
+import { SandboxSelect } from '../../parts/sandbox-select.tsx';
 import { NameField } from './name-field.tsx';
 
 /** What is to be said of a template that is to be built. */
@@ -27,7 +27,7 @@ export function BuildFields({
           <option value="sandbox">a sandbox's disk</option>
         </select>
       </label>
-      {source.value === 'file' ? <FileFields /> : <SandboxField />}
+      {source.value === 'file' ? <FileFields /> : <SandboxSelect />}
       <label>
         vCPUs
         <input name="vcpus" type="number" min={1} max={64} placeholder="1" />
@@ -91,24 +91,5 @@ function FileFields(): JSX.Element {
         </select>
       </label>
     </>
-  );
-}
-
-/** Sandboxes that rest: only those can be copied. */
-function SandboxField(): JSX.Element {
-  const resting = [...fleet.value.rows.values()].filter(
-    ({ state }) => state === 'running' || state === 'paused',
-  );
-  return (
-    <label class="build-wide">
-      Sandbox
-      <select name="sandbox_id" required>
-        {resting.map(({ id, state, template }) => (
-          <option key={id} value={id}>
-            {id} ({state}, {template})
-          </option>
-        ))}
-      </select>
-    </label>
   );
 }
