@@ -87,7 +87,7 @@ t.test('a sandbox is made with the form', async (t) => {
   await page.getByRole('searchbox').fill('');
 });
 
-t.test('exec with its output, on the page of the sandbox', async () => {
+t.test('exec with its output, on the page of the sandbox', async (t) => {
   await rowOf(first.id).getByRole('link', { name: first.id }).click();
   await page.getByRole('heading', { name: first.id }).waitFor();
   const output = page.getByRole('log', { name: 'Output' });
@@ -97,6 +97,17 @@ t.test('exec with its output, on the page of the sandbox', async () => {
   await output.getByText('wrong').last().waitFor();
   await output.getByText(/✕ exit 3/).waitFor();
   await picture(page, 'sandbox', { docs: true });
+  const prompt = page.getByLabel('Shell command');
+  await prompt.fill('sleep 1000');
+  await prompt.press('Enter');
+  await button(page, 'Stop').waitFor();
+  await prompt.fill('echo second');
+  await prompt.press('Enter');
+  t.equal(await prompt.inputValue(), 'echo second', 'a second program waits until the first has ended');
+  await button(page, 'Stop').click();
+  await output.getByText('stopped').waitFor();
+  await prompt.press('Enter');
+  await output.getByText('second', { exact: true }).waitFor({ timeout: SLOW_MS });
   await page.goto(`${server.url}/`);
 });
 

@@ -34,8 +34,11 @@ export function Console({ target, canExec }: { target: Target; canExec: boolean 
   const run = async (cmd: string): Promise<void> => {
     const stop = new AbortController();
     running.value = stop;
-    await follow(runs, cmd, target, stop.signal);
-    running.value = null;
+    try {
+      await follow(runs, cmd, target, stop.signal);
+    } finally {
+      if (running.peek() === stop) running.value = null;
+    }
   };
   return (
     <section class="panel console" aria-labelledby="console">
@@ -142,7 +145,8 @@ function Prompt({
   const submit = (event: Event): void => {
     event.preventDefault();
     const cmd = text.peek().trim();
-    if (cmd === '') return;
+    // Enter sends the form also where its button is another one: one program at a time can be stopped.
+    if (cmd === '' || isRunning) return;
     text.value = '';
     back.value = 0;
     onRun(cmd);
