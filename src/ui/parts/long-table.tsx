@@ -26,8 +26,10 @@ export interface LongTableProps<Row> {
   empty: ComponentChildren;
   /** Rows that stand at the beginning since the last time: one who has scrolled goes on seeing the same ones. */
   rowsBefore?: number;
-  /** Called when the end of the table comes into sight. */
+  /** Called when the end of the table comes into sight, and with each turn while it is. */
   onEnd?: () => void;
+  /** Counts what `onEnd` has brought, also where a filter leaves no row of it. */
+  turn?: number;
 }
 
 const ROW_HEIGHT = 30;
@@ -36,7 +38,7 @@ const NARROW_ROW_HEIGHT = 52;
 const NARROW_BELOW = 44;
 
 export function LongTable<Row>(props: LongTableProps<Row>): JSX.Element {
-  const { label, rows, keyOf, empty, rowsBefore = 0, onEnd } = props;
+  const { label, rows, keyOf, empty, rowsBefore = 0, onEnd, turn = 0 } = props;
   const body = useRef<HTMLTableSectionElement>(null);
   const { width, height, scrollTop, onScroll } = useSight(body);
   const isNarrow = width < NARROW_BELOW;
@@ -45,10 +47,10 @@ export function LongTable<Row>(props: LongTableProps<Row>): JSX.Element {
   const tracks = isNarrow ? 'minmax(0, 1fr) auto' : tracksOf(columns);
   const { first, end } = rowWindow(rows.length, rowHeight, scrollTop, height);
   useKeptSight(body, rowsBefore, rowHeight);
-  const isEndInSight = rows.length > 0 && end === rows.length;
+  const isEndInSight = end === rows.length;
   useEffect(() => {
     if (isEndInSight) onEnd?.();
-  }, [isEndInSight, rows.length, onEnd]);
+  }, [isEndInSight, turn, onEnd]);
   return (
     <table class="long-table" aria-label={label} aria-rowcount={rows.length + 1} data-narrow={isNarrow}>
       <Head columns={columns} tracks={tracks} isHidden={isNarrow} />

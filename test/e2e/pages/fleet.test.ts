@@ -175,6 +175,17 @@ t.test('one host alone; search and filter', async (t) => {
   );
 });
 
+t.test('a filter of the events finds what was long ago', async (t) => {
+  await page.goto(`${server.url}/events`);
+  await page.getByRole('searchbox').fill('VM_CRASHED');
+  const found = page
+    .getByRole('table')
+    .getByRole('row')
+    .filter({ hasText: crashed?.id ?? '' });
+  await found.waitFor({ timeout: 60_000 });
+  t.match(await found.innerText(), 'VM_CRASHED');
+});
+
 t.test('it fits on a small window and a large one, and can be read by everybody', async (t) => {
   await page.goto(`${server.url}/visualizer`);
   await agrees();

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
-import { useCallback, useEffect } from 'preact/hooks';
+import { useCallback } from 'preact/hooks';
 import { ApiError, type Problem, request } from '../../lib/api.ts';
 import { dateTime } from '../../lib/format.ts';
 import type { AuditEntry } from '../../lib/types.ts';
@@ -28,6 +28,7 @@ export function Audit(): JSX.Element {
       );
       entries.value = [...entries.peek(), ...page.entries];
       next.value = page.next_cursor;
+      problem.value = undefined;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       problem.value = error.problem;
@@ -35,17 +36,17 @@ export function Audit(): JSX.Element {
       isLoading.value = false;
     }
   }, [entries, next, isLoading, problem]);
-  useEffect(() => void onEnd(), [onEnd]);
   return (
     <>
-      {problem.value && <ProblemNote problem={problem.value} />}
+      {problem.value && <ProblemNote problem={problem.value} onRetry={onEnd} />}
       <LongTable
         label="Audit log"
         columns={columns}
         rows={entries.value}
         keyOf={({ id }) => id}
         onEnd={onEnd}
-        empty={isLoading.value ? 'Asking the server …' : 'Nobody has changed anything.'}
+        turn={entries.value.length}
+        empty={next.value !== null ? 'Asking the server …' : 'Nobody has changed anything.'}
       />
     </>
   );

@@ -41,10 +41,25 @@ export function changesAfter(
   return changes.slice(last === undefined ? 0 : changes.lastIndexOf(last) + 1);
 }
 
-/** Adds rows at the beginning; those that are there already are left out. */
-export function withNewer(rows: readonly EventRow[], newer: readonly EventRow[]): EventRow[] {
-  const known = new Set(rows.map(keyOf));
-  return [...newer.filter((row) => !known.has(keyOf(row))), ...rows].slice(0, ROWS_KEPT);
+/** Whether there may have been changes after `last` that are not among those that are kept. */
+export function isCutOff(changes: readonly FleetChange[], last: FleetChange | undefined): boolean {
+  return last !== undefined && !changes.includes(last);
+}
+
+/**
+ * Puts rows before the first one of `known`, or else at the beginning; those that are there already are left out.
+ *
+ * @returns `added`: those that were not there
+ */
+export function withNewer(
+  rows: readonly EventRow[],
+  newer: readonly EventRow[],
+  known?: ReadonlySet<string>,
+): { rows: EventRow[]; added: EventRow[] } {
+  const present = new Set(rows.map(keyOf));
+  const added = newer.filter((row) => !present.has(keyOf(row)));
+  const place = known ? rows.findIndex((row) => known.has(keyOf(row))) : 0;
+  return { rows: rows.toSpliced(Math.max(0, place), 0, ...added).slice(0, ROWS_KEPT), added };
 }
 
 /** Adds rows at the end; those that are there already are left out. */

@@ -1,10 +1,11 @@
-import { type Signal, useComputed, useSignal } from '@preact/signals';
+import { type ReadonlySignal, type Signal, useComputed, useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useCallback, useEffect, useMemo } from 'preact/hooks';
-import { ApiError, type Problem, request } from '../../lib/api.ts';
+import { ApiError, type Problem } from '../../lib/api.ts';
 import { fleet } from '../../lib/live.ts';
 import { sampled } from '../../lib/sampled.ts';
-import type { EventPage, FleetChange } from '../../lib/types.ts';
+import type { FleetChange } from '../../lib/types.ts';
+import { wait } from '../../lib/wait.ts';
 import { LongTable } from '../../parts/long-table.tsx';
 import { ProblemNote } from '../../parts/problem.tsx';
 import { eventColumns } from './columns.tsx';
@@ -12,17 +13,19 @@ import './events.css';
 import {
   changesAfter,
   type EventRow,
+  isCutOff,
   keyOf,
   ofChange,
-  ofTransition,
   passes,
+  ROWS_KEPT,
   withNewer,
   withOlder,
 } from './feed.ts';
+import { loadNewer, loadPage } from './pages.ts';
 
-const PAGE_SIZE = 100;
 /** New rows come at most this often, so that one can read. */
 const NEW_EVERY_MS = 250;
+const RETRY_MS = 3_000;
 
 /** What happens to the sandboxes of the team, live, and what happened before. */
 export function Events(): JSX.Element {
@@ -31,12 +34,16 @@ export function Events(): JSX.Element {
   const text = useSignal('');
   const isFailed = useSignal(false);
   const isHeld = useSignal(false);
-  const { problem, onEnd, isLoading } = useOlder(rows);
-  useNewer(rows, newCount, isHeld);
-  const shown = useComputed(() => {
-    const filter = { text: text.value, isFailed: isFailed.value };
-    return rows.value.filter((row) => passes(row, filter));
-  });
+  const filter = useComputed(() => ({ text: text.value, isFailed: isFailed.value }));
+  const { problem, onEnd, pages, isAll } = useOlder(rows);
+  useNewer(
+    rows,
+    (added) => {
+      newCount.value += added.filter((row) => passes(row, filter.peek())).length;
+    },
+    isHeld,
+  );
+  const shown = useComputed(() => rows.value.filter((row) => passes(row, filter.value)));
   return (
     <section class="page" data-fill>
       <div class="page-head">
@@ -58,7 +65,7 @@ export function Events(): JSX.Element {
           <Toggle label="Hold" isOn={isHeld} />
         </div>
       </div>
-      {problem.value && <ProblemNote problem={problem.value} />}
+      {problem.value && <ProblemNote problem={problem.value} onRetry={onEnd} />}
       <LongTable
         key={`${text.value} ${isFailed.value}`}
         label="Transitions of all sandboxes, newest first"
@@ -67,10 +74,16 @@ export function Events(): JSX.Element {
         keyOf={keyOf}
         rowsBefore={newCount.value}
         onEnd={onEnd}
-        empty={isLoading.value ? 'Asking the server …' : 'Nothing has happened that passes the filter.'}
+        turn={pages.value}
+        empty={emptyText(isAll.value, rows.value.length)}
       />
     </section>
   );
+}
+
+function emptyText(isAll: boolean, count: number): string {
+  if (isAll) return 'Nothing has happened that passes the filter.';
+  return count < ROWS_KEPT ? 'Asking the server …' : `None of the newest ${ROWS_KEPT} passes the filter.`;
 }
 
 function Toggle({ label, isOn }: { label: string; isOn: Signal<boolean> }): JSX.Element {
@@ -90,22 +103,46 @@ function Toggle({ label, isOn }: { label: string; isOn: Signal<boolean> }): JSX.
 /** Adds what the stream tells, unless the list is held. */
 function useNewer(
   rows: Signal<readonly EventRow[]>,
-  newCount: Signal<number>,
-  isHeld: Signal<boolean>,
+  onAdded: (added: readonly EventRow[]) => void,
+  isHeld: ReadonlySignal<boolean>,
 ): void {
   const { sample, stop } = useMemo(() => sampled(fleet, NEW_EVERY_MS), []);
-  const last = useSignal<FleetChange | undefined>(fleet.peek().changes.at(-1));
+  // What the stream has told already may be newer than what the records have.
+  const last = useSignal<FleetChange | undefined>(undefined);
+  const told = useSignal(fleet.peek().at);
+  const left = useMemo(() => new AbortController(), []);
   useEffect(() => stop, [stop]);
-  const { changes } = sample.value;
+  useEffect(() => () => left.abort(), [left]);
+  const { changes, at } = sample.value;
   const held = isHeld.value;
   const newest = changes.at(-1);
+  const add = (newer: readonly EventRow[], known?: ReadonlySet<string>): void => {
+    const { rows: all, added } = withNewer(rows.peek(), newer, known);
+    rows.value = all;
+    onAdded(added);
+  };
+  /** Puts what the stream has not kept, or was never told, before what was known then. */
+  const fill = async (known: ReadonlySet<string>): Promise<void> => {
+    while (!left.signal.aborted) {
+      try {
+        return add(await loadNewer(known, left.signal), known);
+      } catch (error) {
+        if (left.signal.aborted) return;
+        if (!(error instanceof ApiError)) throw error;
+        await wait(RETRY_MS, left.signal);
+      }
+    }
+  };
   useEffect(() => {
-    if (held || newest === last.peek()) return;
-    const newer = withNewer(rows.peek(), changesAfter(changes, last.peek()).toReversed().map(ofChange));
-    newCount.value += newer.length - rows.peek().length;
-    rows.value = newer;
+    if (held || (newest === last.peek() && at === told.peek())) return;
+    const known = new Set(rows.peek().map(keyOf));
+    // When all was told at once, nobody told what had happened before.
+    const isHole = (at !== told.peek() || isCutOff(changes, last.peek())) && known.size > 0;
+    add(changesAfter(changes, last.peek()).toReversed().map(ofChange));
     last.value = newest;
-  }, [changes, newest, held, rows, newCount, last]);
+    told.value = at;
+    if (isHole) void fill(known);
+  }, [changes, newest, at, held, rows, last, told]);
 }
 
 /** Adds what happened before, a page at a time. */
@@ -113,22 +150,24 @@ function useOlder(rows: Signal<readonly EventRow[]>) {
   const next = useSignal<string | null>('');
   const isLoading = useSignal(false);
   const problem = useSignal<Problem | undefined>(undefined);
+  const pages = useSignal(0);
+  const isAll = useComputed(() => next.value === null);
   const onEnd = useCallback(async (): Promise<void> => {
-    const before = next.peek();
-    if (before === null || isLoading.peek()) return;
+    const cursor = next.peek();
+    if (cursor === null || isLoading.peek() || rows.peek().length >= ROWS_KEPT) return;
     isLoading.value = true;
     try {
-      const query = new URLSearchParams({ limit: String(PAGE_SIZE), ...(before && { before }) });
-      const page = await request<EventPage>('GET', `/v1/events?${query}`);
-      rows.value = withOlder(rows.peek(), page.transitions.map(ofTransition));
+      const page = await loadPage(cursor);
+      rows.value = withOlder(rows.peek(), page.rows);
       next.value = page.next;
+      pages.value += 1;
+      problem.value = undefined;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       problem.value = error.problem;
     } finally {
       isLoading.value = false;
     }
-  }, [rows, next, isLoading, problem]);
-  useEffect(() => void onEnd(), [onEnd]);
-  return { problem, onEnd, isLoading };
+  }, [rows, next, isLoading, problem, pages]);
+  return { problem, onEnd, pages, isAll };
 }

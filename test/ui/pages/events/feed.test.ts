@@ -3,6 +3,8 @@ import type { FleetChange, Transition } from '../../../../src/ui/lib/types.ts';
 import {
   changesAfter,
   type EventRow,
+  isCutOff,
+  keyOf,
   ofChange,
   ofTransition,
   passes,
@@ -50,7 +52,9 @@ t.test('the same transition is one row, whoever tells it', async (t) => {
   } as Transition;
   t.same(ofChange(change), ofTransition(transition));
   t.equal(told(withOlder([ofChange(change)], [ofTransition(transition), row('a', 3)])), 'a4 a3');
-  t.equal(told(withNewer([ofTransition(transition)], [row('b', 1), ofChange(change)])), 'b1 a4');
+  const { rows, added } = withNewer([ofTransition(transition)], [row('b', 1), ofChange(change)]);
+  t.equal(told(rows), 'b1 a4');
+  t.equal(told(added), 'b1', 'and it is told which of them are new');
 });
 
 t.test('of what the stream keeps, only what is new is taken', async (t) => {
@@ -58,15 +62,28 @@ t.test('of what the stream keeps, only what is new is taken', async (t) => {
   t.same(changesAfter(changes, undefined), changes);
   t.same(changesAfter(changes, changes[1]), [changes[2]]);
   t.same(changesAfter(changes, changes[2]), []);
-  t.same(changesAfter(changes, { id: 'a', seq: 0 } as FleetChange), changes, 'it was long ago');
+  const longAgo = { id: 'a', seq: 0 } as FleetChange;
+  t.same(changesAfter(changes, longAgo), changes, 'it was long ago');
+  t.equal(isCutOff(changes, longAgo), true, 'and there may have been more');
+  t.equal(isCutOff(changes, changes[0]), false);
+  t.equal(isCutOff(changes, undefined), false, 'nothing came before them');
+  t.equal(isCutOff([], changes[2]), true, 'the stream has begun anew');
 });
 
 t.test('the list does not grow without end, and loses the oldest', async (t) => {
   const many = Array.from({ length: ROWS_KEPT }, (_, at) => row('a', ROWS_KEPT - at));
-  const rows = withNewer(many, [row('b', 1)]);
+  const { rows, added } = withNewer(many, [row('b', 1)]);
+  t.equal(added.length, 1, 'one was put in front all the same');
   t.equal(rows.length, ROWS_KEPT);
   t.equal(rows[0]?.id, 'b');
   t.equal(rows.at(-1)?.seq, 2);
+});
+
+t.test('what was missed comes to its place', async (t) => {
+  const before = [row('a', 2), row('a', 1)];
+  const known = new Set(before.map(keyOf));
+  const { rows } = withNewer([row('c', 9), ...before], [row('c', 9), row('b', 7), row('b', 6)], known);
+  t.equal(told(rows), 'c9 b7 b6 a2 a1');
 });
 
 t.test('a filter finds failures and words', async (t) => {
