@@ -1,4 +1,4 @@
-import { signal } from '@preact/signals';
+import { effect, signal } from '@preact/signals';
 import { ApiError, answered, parsed, respond } from './api.ts';
 import { type Call, curlOf, natsOf } from './call.ts';
 import { lineReader } from './lines.ts';
@@ -27,8 +27,12 @@ const KEPT = 50;
 /** Of each answer, in characters. */
 const ANSWER_KEPT = 20_000;
 
-/** Newest first. */
+/** Newest first. Whoever has another key may not see what was answered before. */
 export const sentRequests = signal<readonly SentRequest[]>([]);
+effect(() => {
+  apiKey.value;
+  sentRequests.value = [];
+});
 
 let count = 0;
 

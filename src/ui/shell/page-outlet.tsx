@@ -3,6 +3,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { Problem } from '../lib/api.ts';
 import { identity, may, me } from '../lib/me.ts';
 import { location } from '../lib/router.tsx';
+import { apiKey } from '../lib/session.ts';
 import { ProblemNote } from '../parts/problem.tsx';
 import { type Page, pageOf } from './pages.ts';
 
@@ -16,7 +17,8 @@ export function PageOutlet(): JSX.Element {
   if (!page) return <Missing />;
   if (who.known === 'no') return <Unknown problem={who.problem} />;
   if (me.value && !may(page.scope)) return <Forbidden scope={page.scope} />;
-  return <LoadedPage key={page.href} page={page} />;
+  // What another key has seen goes with its page.
+  return <LoadedPage key={`${page.href} ${apiKey.value}`} page={page} />;
 }
 
 function LoadedPage({ page }: { page: Page }): JSX.Element | null {

@@ -1,8 +1,9 @@
-import { computed, signal } from '@preact/signals';
+import { computed, effect, signal } from '@preact/signals';
 import { ApiError, request } from '../lib/api.ts';
 import type { Call } from '../lib/call.ts';
 import { me } from '../lib/me.ts';
 import { send } from '../lib/send.ts';
+import { apiKey } from '../lib/session.ts';
 import type { Sandbox } from '../lib/types.ts';
 
 /** The sandboxes that one can choose from, and the one that the buttons are for. */
@@ -11,6 +12,12 @@ import type { Sandbox } from '../lib/types.ts';
 export const sandboxes = signal<readonly Sandbox[]>([]);
 export const chosenId = signal('');
 export const target = computed(() => ({ team: me.value?.team_id ?? '', id: chosenId.value }));
+
+// Those of another key are no choice.
+effect(() => {
+  apiKey.value;
+  show([], '');
+});
 
 /** Reads the list again and keeps, or makes, the choice. What fails here fails in what is sent next, too. */
 export async function refresh(): Promise<void> {

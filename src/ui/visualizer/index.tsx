@@ -12,7 +12,7 @@ import { ActorPage } from './actor/actor-page.tsx';
 import { drawingOf } from './drawings.ts';
 import { ActorList } from './fleet/actor-list.tsx';
 import { FleetPage } from './fleet/fleet-page.tsx';
-import { askForHosts } from './fleet/hosts.ts';
+import { askForHosts, hosts } from './fleet/hosts.ts';
 import type { Search } from './fleet/search.ts';
 import { RecordingPage } from './recording/recording-page.tsx';
 import './visualizer.css';
@@ -26,7 +26,10 @@ export function Visualizer(): JSX.Element {
   useEffect(openFleet, []);
   useSignalEffect(() => {
     // Asked again when it is known that the key may, and with another key.
-    if (!may('admin')) return undefined;
+    if (!may('admin')) {
+      hosts.value = [];
+      return undefined;
+    }
     const left = new AbortController();
     void askForHosts(left.signal);
     return () => left.abort();
