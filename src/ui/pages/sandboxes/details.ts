@@ -15,9 +15,14 @@ export const hostsMissing = signal<readonly string[]>([]);
 const PAGE_SIZE = 200;
 /** As many as the stream tells of. */
 const PAGES_MAX = 50;
-/** New sandboxes are asked for together, and disks are measured anew, this often. */
+/** New sandboxes are asked for together, disks are measured anew, and all is asked for again (nothing tells of a new size), this often. */
 const NEW_EVERY_MS = 1_000;
 const USAGE_EVERY_MS = 30_000;
+const ALL_EVERY_MS = 60_000;
+/** After a request that failed. */
+const RETRY_MS = 3_000;
+/** One that the records do not have is looked for this often. */
+const TRIES_MAX = 3;
 
 /** All that are not gone without a trace. */
 const STATES =
@@ -30,8 +35,7 @@ export function followDetails(): () => void {
     const ended = new AbortController();
     sandboxes.value = new Map();
     usedBytes.value = new Map();
-    void untilEnded(ended.signal, () => loadAll(ended.signal));
-    void untilEnded(ended.signal, () => followNew(ended.signal));
+    void untilEnded(ended.signal, () => followSandboxes(ended.signal));
     void untilEnded(ended.signal, () => followUsage(ended.signal));
     return () => ended.abort();
   });
@@ -42,18 +46,38 @@ export function noteSandbox(sandbox: Sandbox): void {
   sandboxes.value = new Map(sandboxes.peek()).set(sandbox.id, sandbox);
 }
 
-/** What cannot be had is not shown; the stream of the fleet says why. */
+/** What cannot be had is not shown, and asked for again; the stream of the fleet says why. */
 async function untilEnded(ended: AbortSignal, work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    if (!ended.aborted && !(error instanceof ApiError)) throw error;
+  while (!ended.aborted) {
+    try {
+      await work();
+    } catch (error) {
+      if (ended.aborted) return;
+      if (!(error instanceof ApiError)) throw error;
+      await wait(RETRY_MS, ended);
+    }
   }
 }
 
-async function loadAll(ended: AbortSignal): Promise<void> {
+/** Asks for all of them now and then, and between that for those that are new. */
+async function followSandboxes(ended: AbortSignal): Promise<void> {
+  if (!document.hidden) await loadWhile(() => true, ended);
+  const tries = new Map<string, number>();
+  for (let waitedMs = 0; waitedMs < ALL_EVERY_MS && !ended.aborted; waitedMs += NEW_EVERY_MS) {
+    await wait(NEW_EVERY_MS, ended);
+    const unknown = [...fleet.peek().rows.keys()].filter(
+      (id) => !sandboxes.peek().has(id) && (tries.get(id) ?? 0) < TRIES_MAX,
+    );
+    for (const id of unknown) tries.set(id, (tries.get(id) ?? 0) + 1);
+    await loadWhile(() => unknown.some((id) => !sandboxes.peek().has(id)), ended);
+  }
+}
+
+/** Asks for one page after another, the newest sandboxes first, while more are wanted. */
+async function loadWhile(isWanted: () => boolean, ended: AbortSignal): Promise<void> {
   let cursor: string | null = '';
-  for (let page = 0; page < PAGES_MAX && cursor !== null; page += 1) cursor = await loadPage(cursor, ended);
+  for (let page = 0; page < PAGES_MAX && cursor !== null && isWanted(); page += 1)
+    cursor = await loadPage(cursor, ended);
 }
 
 /** @returns the cursor of the page after it; null when it was the last one */
@@ -64,27 +88,12 @@ async function loadPage(cursor: string, ended: AbortSignal): Promise<string | nu
     `/v1/sandboxes?${query}`,
     { signal: ended },
   );
-  sandboxes.value = new Map([
-    ...sandboxes.peek(),
-    ...page.sandboxes.map((sandbox) => [sandbox.id, sandbox] as const),
-  ]);
+  const known = new Map(sandboxes.peek());
+  // A command may have answered with something newer.
+  for (const listed of page.sandboxes)
+    if ((known.get(listed.id)?.seq ?? 0) <= listed.seq) known.set(listed.id, listed);
+  sandboxes.value = known;
   return page.next_cursor;
-}
-
-/** Asks for the newest ones whenever the stream has told of one that was not there before. */
-async function followNew(ended: AbortSignal): Promise<void> {
-  const asked = new Set<string>();
-  while (!ended.aborted) {
-    await wait(NEW_EVERY_MS, ended);
-    const news = fleet
-      .peek()
-      .changes.filter(({ id }) => !sandboxes.peek().has(id) && !asked.has(id))
-      .map(({ id }) => id);
-    if (news.length === 0) continue;
-    // One that the newest page does not have is not asked for again and again.
-    for (const id of news) asked.add(id);
-    await loadPage('', ended);
-  }
 }
 
 async function followUsage(ended: AbortSignal): Promise<void> {
