@@ -141,6 +141,12 @@ t.test('fork, snapshot and destroy, out of the menu', async (t) => {
   await choice.getByText(`${last} (gone)`).waitFor({ state: 'attached', timeout: SLOW_MS });
   t.equal(await choice.inputValue(), last);
   await page.getByRole('link', { name: 'Sandboxes' }).click();
+  await button(page, `More ${first.id}`).click();
+  await dialog.getByRole('link', { name: 'Details' }).click();
+  await page.getByRole('heading', { name: first.id }).waitFor();
+  await page.getByRole('link', { name: 'Sandboxes' }).click();
+  await shows(first.id, 'running');
+  t.equal(await dialog.count(), 0, 'a menu that was left does not open by itself');
   await menu(first.id, 'Destroy');
   t.match(await dialog.innerText(), first.id, 'it asks first');
   await button(dialog.locator('form'), 'Destroy').click();

@@ -1,5 +1,6 @@
 import { signal, useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
+import { useEffect } from 'preact/hooks';
 import { ApiError } from '../../lib/api.ts';
 import { type SandboxCommand, sandboxCommands, type Target } from '../../lib/commands.ts';
 import { me } from '../../lib/me.ts';
@@ -14,6 +15,13 @@ const opened = signal<{ target: Target; command?: SandboxCommand } | null>(null)
 
 /** The dialogs of all rows. They are no part of a row: that one may go while its dialog is open. */
 export function RowDialogs(): JSX.Element | null {
+  // Whoever comes back to the page has left what was open there.
+  useEffect(
+    () => () => {
+      opened.value = null;
+    },
+    [],
+  );
   if (!opened.value) return null;
   const { target, command } = opened.value;
   const onClose = (): void => {
