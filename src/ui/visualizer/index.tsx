@@ -12,7 +12,7 @@ import { ActorPage } from './actor/actor-page.tsx';
 import { drawingOf } from './drawings.ts';
 import { ActorList } from './fleet/actor-list.tsx';
 import { FleetPage } from './fleet/fleet-page.tsx';
-import { askForHosts, hosts } from './fleet/hosts.ts';
+import { followHosts, hosts } from './fleet/hosts.ts';
 import type { Search } from './fleet/search.ts';
 import { RecordingPage } from './recording/recording-page.tsx';
 import './visualizer.css';
@@ -31,7 +31,7 @@ export function Visualizer(): JSX.Element {
       return undefined;
     }
     const left = new AbortController();
-    void askForHosts(left.signal);
+    void followHosts(left.signal);
     return () => left.abort();
   });
   if (place === 'recording')

@@ -19,12 +19,20 @@ export function ActorList({ search }: { search: Signal<Search> }): JSX.Element {
   const attention = useComputed(() => {
     sample.value;
     const { rows, usual } = fleet.peek();
-    return attentionTo(rows.values(), usual, now.value);
+    return attentionTo(rows.values(), usual, now.value, search.value.host);
+  });
+  const all = useComputed(() => {
+    sample.value;
+    const { host } = search.value;
+    const rows = [...fleet.peek().rows.values()];
+    return host === null ? rows.length : rows.filter(({ host_id }) => host_id === host).length;
   });
   const found = useComputed(() => {
     const { rows, usual } = fleet.peek();
     sample.value;
-    return find(rows.values(), search.value, usual, now.peek());
+    // What is stuck becomes so by the time alone.
+    const atMs = search.value.narrowing === 'stuck' ? now.value : now.peek();
+    return find(rows.values(), search.value, usual, atMs);
   });
   const foundHosts = useComputed(() => findHosts(hosts.value, search.value));
   return (
@@ -39,7 +47,7 @@ export function ActorList({ search }: { search: Signal<Search> }): JSX.Element {
           search.value = { ...search.peek(), words: event.currentTarget.value };
         }}
       />
-      <Narrowings attention={attention} search={search} />
+      <Narrowings attention={attention} all={all} search={search} />
       <Found actors={foundHosts} name="hosts" />
       <div class="actor-found">
         <Found actors={useComputed(() => found.value.actors)} name="sandboxes" />
@@ -55,14 +63,16 @@ export function ActorList({ search }: { search: Signal<Search> }): JSX.Element {
 
 function Narrowings({
   attention,
+  all,
   search,
 }: {
   attention: ReadonlySignal<Attention>;
+  all: ReadonlySignal<number>;
   search: Signal<Search>;
 }): JSX.Element {
   const { stuck, retrying, failed } = attention.value;
   const counts: Record<Narrowing, number> = {
-    all: fleet.peek().rows.size,
+    all: all.value,
     stuck: stuck.length,
     retrying: retrying.length,
     failed: failed.length,
