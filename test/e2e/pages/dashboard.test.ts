@@ -4,6 +4,7 @@ import path from 'node:path';
 import { execa } from 'execa';
 import type { Locator } from 'playwright-core';
 import t from 'tap';
+import { DEFAULT_TEAM_ID } from '../../../src/ids.ts';
 import { overflow, picture, seriousViolations, startBrowser } from '../../support/browser.ts';
 import { http, type View } from '../../support/dormouse.ts';
 import { up } from '../faults/support.ts';
@@ -225,6 +226,22 @@ t.test('a key without the right sees neither hosts nor admin', async (t) => {
   t.equal(await other.getByRole('link', { name: 'Admin' }).count(), 0);
   t.equal(await other.getByRole('link', { name: 'Hosts' }).count(), 0);
   t.equal(await button(other, 'New sandbox').count(), 0, 'and cannot make anything');
+
+  const { body: own } = await http<{ key: string }>(server, 'POST', `/admin/teams/${DEFAULT_TEAM_ID}/keys`, {
+    name: 'reader',
+    scopes: ['read'],
+  });
+  const { open: openReader } = await startBrowser(t, { url: server.url, key: own.key });
+  const reader = await openReader('/');
+  const row = reader
+    .getByRole('table', { name: 'Sandboxes' })
+    .getByRole('row')
+    .filter({ hasText: 'running' });
+  await row.first().waitFor();
+  t.equal(await row.first().getByRole('button').count(), 1, 'of the commands there is only the menu');
+  await row.first().getByRole('button').click();
+  await reader.getByRole('dialog').locator('[data-panel=commands]').waitFor({ state: 'attached' });
+  t.equal(await reader.getByRole('dialog').locator('[data-panel=commands] button').count(), 0);
 });
 
 t.test('every page fits every window, and can be read by everybody', async (t) => {

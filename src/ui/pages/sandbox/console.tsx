@@ -4,6 +4,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import { ApiError } from '../../lib/api.ts';
 import { sandboxCommands, type Target } from '../../lib/commands.ts';
 import { duration } from '../../lib/format.ts';
+import { may } from '../../lib/me.ts';
 import { sendForLines } from '../../lib/send.ts';
 import type { ExecLine } from '../../lib/types.ts';
 import { endOf, type Piece, withLine } from './output.ts';
@@ -156,7 +157,11 @@ function Prompt({
       <input
         data-kind="code"
         aria-label="Shell command"
-        placeholder={canExec ? 'Shell command; ↑ for the one before' : 'Not in this state'}
+        placeholder={
+          canExec
+            ? 'Shell command; ↑ for the one before'
+            : `Not ${may('write') ? 'in this state' : 'with this key'}`
+        }
         value={text.value}
         disabled={!canExec && !isRunning}
         spellcheck={false}

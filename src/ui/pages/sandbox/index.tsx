@@ -3,6 +3,7 @@ import { useEffect } from 'preact/hooks';
 import { request } from '../../lib/api.ts';
 import { fleet } from '../../lib/live.ts';
 import { useLoaded } from '../../lib/load.ts';
+import { may } from '../../lib/me.ts';
 import { Link, location } from '../../lib/router.tsx';
 import type { Sandbox } from '../../lib/types.ts';
 import { Age } from '../../parts/age.tsx';
@@ -32,6 +33,7 @@ function OneSandbox({ id }: { id: string }): JSX.Element {
     if (seq > known) reload();
   }, [seq, known, reload]);
   const row = fleet.value.rows.get(id);
+  const allowed = data && may('write') ? data.allowed : [];
   return (
     <section class="page sandbox-page" data-fill>
       <div class="page-head">
@@ -53,15 +55,17 @@ function OneSandbox({ id }: { id: string }): JSX.Element {
           <div class="sandbox-commands">
             <CommandButtons
               target={{ team: data.team_id, id }}
-              allowed={data.allowed}
+              allowed={allowed}
               without={['exec']}
               onDone={reload}
             />
-            {data.allowed.length === 0 && <p class="dim">It takes no command in this state.</p>}
+            {allowed.length === 0 && (
+              <p class="dim">It takes no command {may('write') ? 'in this state' : 'from this key'}.</p>
+            )}
           </div>
           <div class="sandbox-columns">
             <Properties sandbox={data} />
-            <Console target={{ team: data.team_id, id }} canExec={data.allowed.includes('exec')} />
+            <Console target={{ team: data.team_id, id }} canExec={allowed.includes('exec')} />
             <History id={id} seq={data.seq} />
           </div>
         </>

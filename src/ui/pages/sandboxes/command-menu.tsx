@@ -2,6 +2,7 @@ import type { JSX } from 'preact';
 import { request } from '../../lib/api.ts';
 import type { Target } from '../../lib/commands.ts';
 import { useLoaded } from '../../lib/load.ts';
+import { may } from '../../lib/me.ts';
 import { Link } from '../../lib/router.tsx';
 import type { Sandbox } from '../../lib/types.ts';
 import { CommandButtons } from '../../parts/command-buttons.tsx';
@@ -10,7 +11,7 @@ import { ProblemNote } from '../../parts/problem.tsx';
 import { StateMark } from '../../parts/state-mark.tsx';
 import { noteSandbox } from './details.ts';
 
-/** Everything that a sandbox takes now, as it says itself, and ways to what there is to see of it. */
+/** Everything that a sandbox takes now, as it says itself, from a key that may send it, and ways to what there is to see of it. */
 export function CommandMenu({ target, onClose }: { target: Target; onClose: () => void }): JSX.Element {
   const { data, problem, reload } = useLoaded(
     (signal) => request<Sandbox>('GET', `/v1/sandboxes/${target.id}`, { signal }),
@@ -25,7 +26,7 @@ export function CommandMenu({ target, onClose }: { target: Target; onClose: () =
             <StateMark state={data.step ?? data.state} />
             <CommandButtons
               target={target}
-              allowed={data.allowed}
+              allowed={may('write') ? data.allowed : []}
               onDone={(_, answer) => {
                 if (isSandbox(answer)) noteSandbox(answer);
                 onClose();

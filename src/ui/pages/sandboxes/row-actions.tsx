@@ -3,7 +3,7 @@ import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { ApiError } from '../../lib/api.ts';
 import { type SandboxCommand, sandboxCommands, type Target } from '../../lib/commands.ts';
-import { me } from '../../lib/me.ts';
+import { may, me } from '../../lib/me.ts';
 import { send } from '../../lib/send.ts';
 import type { FleetRow, Sandbox } from '../../lib/types.ts';
 import { CommandDialog } from '../../parts/command-dialog.tsx';
@@ -49,10 +49,11 @@ export function RowActions({ row: { id, state } }: { row: FleetRow }): JSX.Eleme
   const open = (command?: SandboxCommand): void => {
     opened.value = { target, ...(command && { command }) };
   };
-  const turn = { running: sandboxCommands.pause, paused: sandboxCommands.resume }[state];
+  const canSend = may('write');
+  const turn = canSend && { running: sandboxCommands.pause, paused: sandboxCommands.resume }[state];
   return (
     <span class="row-actions">
-      {state === 'running' ? (
+      {canSend && state === 'running' ? (
         <RowButton id={id} label="Exec" onClick={() => open(sandboxCommands.exec)} />
       ) : (
         <span />
