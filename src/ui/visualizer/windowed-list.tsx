@@ -14,9 +14,9 @@ export interface WindowedListProps<Item> {
   /** A name that is used nowhere else on the page. */
   id: string;
   items: ReadonlySignal<readonly Item[]>;
-  /** Index of the chosen one, which is kept in sight; -1 for none. */
+  /** Index of the chosen one, which comes into sight when it is chosen; -1 for none. */
   at: ReadonlySignal<number>;
-  /** Whether the end is kept in sight, also while it grows. */
+  /** Whether the end is kept in sight while it grows, unless a person has scrolled away from it. */
   isAtEnd: ReadonlySignal<boolean>;
   /** What says that there are none. */
   empty: string;
@@ -37,15 +37,27 @@ export function WindowedList<Item>(props: WindowedListProps<Item>): JSX.Element 
     const before = seen.peek();
     if (top !== before.top || height !== before.height) seen.value = { top, height };
   };
+  const kept = useRef({ index: -1, isAtEnd: false, isDue: true });
   useSignalEffect(() => {
-    const top = at.value * ROW_PX;
+    const index = at.value;
     const isAtEnd = props.isAtEnd.value;
     items.value;
+    const before = kept.current;
+    const isMoved =
+      isAtEnd && before.isAtEnd
+        ? isScrolledToEnd(list.current)
+        : isAtEnd !== before.isAtEnd || index !== before.index;
+    kept.current = { index, isAtEnd, isDue: before.isDue || isMoved };
     const frame = requestAnimationFrame(() => {
-      if (list.current) keepInSight(list.current, top, isAtEnd);
+      if (list.current && kept.current.isDue) keepInSight(list.current, index * ROW_PX, isAtEnd);
+      kept.current.isDue = false;
       look();
     });
     return () => cancelAnimationFrame(frame);
+  });
+  const activeRow = useComputed(() => {
+    const { first, end } = windowOf(seen.value, items.value.length);
+    return at.value >= first && at.value < end ? `${id}-${at.value}` : undefined;
   });
 
   const choose = (index: number): void => {
@@ -74,7 +86,7 @@ export function WindowedList<Item>(props: WindowedListProps<Item>): JSX.Element 
       class={props.class}
       role="listbox"
       aria-label={props.label}
-      aria-activedescendant={useComputed(() => (at.value < 0 ? undefined : `${id}-${at.value}`))}
+      aria-activedescendant={activeRow}
       tabIndex={0}
       onScroll={look}
       onKeyDown={onKeyDown}
@@ -84,11 +96,21 @@ export function WindowedList<Item>(props: WindowedListProps<Item>): JSX.Element 
   );
 }
 
+function isScrolledToEnd(list: HTMLElement | null): boolean {
+  return list === null || list.scrollTop + list.clientHeight > list.scrollHeight - ROW_PX;
+}
+
 function keepInSight(list: HTMLElement, top: number, isAtEnd: boolean): void {
   if (isAtEnd) list.scrollTop = list.scrollHeight;
   else if (top < list.scrollTop) list.scrollTop = top;
   else if (top + ROW_PX > list.scrollTop + list.clientHeight)
     list.scrollTop = top + ROW_PX - list.clientHeight;
+}
+
+/** The rows that are drawn. */
+function windowOf(seen: { top: number; height: number }, count: number): { first: number; end: number } {
+  const first = Math.max(0, Math.floor(seen.top / ROW_PX) - BEYOND);
+  return { first, end: Math.min(count, first + Math.ceil(seen.height / ROW_PX) + 2 * BEYOND) };
 }
 
 function Rows<Item>({
@@ -104,8 +126,8 @@ function Rows<Item>({
   seen: ReadonlySignal<{ top: number; height: number }>;
 }): JSX.Element {
   const all = items.value;
-  const first = Math.max(0, Math.floor(seen.value.top / ROW_PX) - BEYOND);
-  const shown = all.slice(first, first + Math.ceil(seen.value.height / ROW_PX) + 2 * BEYOND);
+  const { first, end } = windowOf(seen.value, all.length);
+  const shown = all.slice(first, end);
   return (
     <div role="presentation" style={{ position: 'relative', height: `${all.length * ROW_PX}px` }}>
       {all.length === 0 && <p class="empty">{empty}</p>}

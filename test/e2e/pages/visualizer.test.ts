@@ -81,8 +81,16 @@ t.test('a refusal is shown, and what happens elsewhere is heard', async (t) => {
   t.equal((await http(server, 'POST', `/sandboxes/${sandbox.id}/resume`)).status, 409);
   await page.locator('[data-kind=refusal]').first().waitFor();
   t.match((await timelineOf(page)).join('\n'), /resume[\s\S]*refused/);
+  const list = page.locator('.timeline-rows');
+  t.ok(await list.evaluate((element) => element.scrollTop > 0), 'the end of the timeline is in sight');
+  await list.evaluate((element) => {
+    element.scrollTop = 0;
+  });
   t.equal((await http(server, 'POST', `/sandboxes/${sandbox.id}/pause`)).status, 200, 'the next one works');
   await state('paused').and(page.locator('[data-current=true]')).waitFor();
+  t.equal(await list.evaluate((element) => element.scrollTop), 0, 'who reads what was before is left there');
+  const active = await list.getAttribute('aria-activedescendant');
+  t.ok(active === null || (await page.locator(`#${active}`).count()) === 1, 'the active row is there');
 });
 
 t.test('after the page was loaded again it shows the same history', async (t) => {
