@@ -1,6 +1,7 @@
 import type { Signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { SandboxSelect } from '../../parts/sandbox-select.tsx';
+import { badLineOf } from './calls.ts';
 import { NameField } from './name-field.tsx';
 
 /** What is to be said of a template that is to be built. */
@@ -58,7 +59,16 @@ export function BuildFields({
       </label>
       <label class="build-wide">
         Environment, one NAME=value a line
-        <textarea name="env" data-kind="code" rows={2} spellcheck={false} />
+        <textarea
+          name="env"
+          data-kind="code"
+          rows={2}
+          spellcheck={false}
+          onInput={({ currentTarget: field }) => {
+            const line = badLineOf(field.value);
+            field.setCustomValidity(line === undefined ? '' : `${line} is no NAME=value`);
+          }}
+        />
       </label>
       <label data-kind="flag">
         <input name="overwrite" type="checkbox" />

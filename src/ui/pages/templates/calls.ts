@@ -69,7 +69,14 @@ export function deleteTemplateCall({ name, owner }: { name: string; owner: 'plat
   };
 }
 
-/** Names and values of lines such as `NAME=value`; other lines say nothing. */
+/** The first line that is neither empty nor `NAME=value`; undefined when there is none. */
+export function badLineOf(env: string): string | undefined {
+  return env
+    .split('\n')
+    .find((line) => line.trim() !== '' && line.slice(0, Math.max(0, line.indexOf('='))).trim() === '');
+}
+
+/** Names and values of lines such as `NAME=value`. */
 function variablesOf(text: string): [string, string][] {
   return text
     .split('\n')

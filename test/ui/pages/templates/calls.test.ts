@@ -2,6 +2,7 @@ import t from 'tap';
 import { TemplateSpec } from '../../../../src/actors/host/template-protocol.ts';
 import { problemsOf } from '../../../../src/bus/schema.ts';
 import {
+  badLineOf,
   deleteTemplateCall,
   fromSandboxCall,
   type TemplateForm,
@@ -28,7 +29,7 @@ const filled: TemplateForm = {
   vcpus: '2',
   memory_mb: '256',
   cwd: '/srv',
-  env: 'GREETING=a=b & c\n\nnonsense\nEMPTY=',
+  env: 'GREETING=a=b & c\n\nEMPTY=',
   start_cmd: 'exec python3 /srv/count.py',
   overwrite: true,
   isPlatform: true,
@@ -68,6 +69,14 @@ t.test('from a sandbox all is in the body', async (t) => {
   t.same({ sandbox_id, overwrite }, { sandbox_id: 'sb-aqwzlq2j3g3zo5y5uutk', overwrite: true });
   t.same(problemsOf(TemplateSpec, spec), [], 'the host knows every field');
   t.match(spec, { vcpus: 2, env: { GREETING: 'a=b & c', EMPTY: '' } });
+});
+
+t.test('a line of the environment that says nothing is refused', async (t) => {
+  t.equal(badLineOf(filled.env), undefined);
+  t.equal(badLineOf(''), undefined);
+  t.equal(badLineOf('A=1\nnonsense\nB=2'), 'nonsense');
+  t.equal(badLineOf('=1'), '=1');
+  t.equal(badLineOf('A=1\n n'), ' n');
 });
 
 t.test('a file is sent as what its name says', async (t) => {
