@@ -13,8 +13,10 @@ const SECONDS_OF_A_DAY = 86_400;
 export function NewKeyForm({ team, onDone }: { team: string; onDone: () => void }): JSX.Element {
   const made = useSignal<string | undefined>(undefined);
   const problem = useSignal<Problem | undefined>(undefined);
+  const isSending = useSignal(false);
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
+    if (isSending.peek()) return;
     const form = new FormData(event.currentTarget as HTMLFormElement);
     const days = String(form.get('days') ?? '');
     const { method, path, body } = createKeyCall(team, {
@@ -23,12 +25,15 @@ export function NewKeyForm({ team, onDone }: { team: string; onDone: () => void 
       ...(days !== '' && { expires_in_s: Number(days) * SECONDS_OF_A_DAY }),
     });
     problem.value = undefined;
+    isSending.value = true;
     try {
       made.value = (await request<ApiKey & { key: string }>(method, path, { body })).key;
       onDone();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       problem.value = error.problem;
+    } finally {
+      isSending.value = false;
     }
   };
   return (
@@ -49,7 +54,9 @@ export function NewKeyForm({ team, onDone }: { team: string; onDone: () => void 
           </label>
         ))}
         <div class="actions">
-          <button type="submit">Make the key</button>
+          <button type="submit" disabled={isSending.value}>
+            Make the key
+          </button>
         </div>
       </div>
       {made.value && (

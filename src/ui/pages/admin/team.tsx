@@ -62,8 +62,10 @@ const LIMITS: { name: keyof Quota; label: string }[] = [
 
 function TeamForm({ team, onDone }: { team: Team; onDone: () => void }): JSX.Element {
   const problem = useSignal<Problem | undefined>(undefined);
+  const isSending = useSignal(false);
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
+    if (isSending.peek()) return;
     const form = new FormData(event.currentTarget as HTMLFormElement);
     const limit = (name: keyof Quota): number | null => {
       const text = String(form.get(name) ?? '');
@@ -76,12 +78,15 @@ function TeamForm({ team, onDone }: { team: Team; onDone: () => void }): JSX.Ele
       disk_mb: limit('disk_mb'),
     };
     problem.value = undefined;
+    isSending.value = true;
     try {
       await send(updateTeamCall(team.id, { name: String(form.get('name')), quota }));
       onDone();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       problem.value = error.problem;
+    } finally {
+      isSending.value = false;
     }
   };
   return (
@@ -111,7 +116,9 @@ function TeamForm({ team, onDone }: { team: Team; onDone: () => void }): JSX.Ele
           </label>
         ))}
         <div class="actions">
-          <button type="submit">Save</button>
+          <button type="submit" disabled={isSending.value}>
+            Save
+          </button>
         </div>
       </div>
       {problem.value && <ProblemNote problem={problem.value} />}

@@ -34,8 +34,11 @@ export function Teams(): JSX.Element {
 function NewTeam({ onDone }: { onDone: () => void }): JSX.Element {
   const name = useSignal('');
   const problem = useSignal<Problem | undefined>(undefined);
+  const isSending = useSignal(false);
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
+    if (isSending.peek()) return;
+    isSending.value = true;
     try {
       await send(createTeamCall(name.peek().trim()));
       name.value = '';
@@ -44,6 +47,8 @@ function NewTeam({ onDone }: { onDone: () => void }): JSX.Element {
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       problem.value = error.problem;
+    } finally {
+      isSending.value = false;
     }
   };
   return (
@@ -60,7 +65,9 @@ function NewTeam({ onDone }: { onDone: () => void }): JSX.Element {
             }}
           />
         </label>
-        <button type="submit">Make the team</button>
+        <button type="submit" disabled={isSending.value}>
+          Make the team
+        </button>
       </div>
       {problem.value && <ProblemNote problem={problem.value} />}
     </form>
