@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import { request } from '../../lib/api.ts';
+import { type Problem, request } from '../../lib/api.ts';
 import { bytes } from '../../lib/format.ts';
 import { useLoaded } from '../../lib/load.ts';
 import { Link } from '../../lib/router.tsx';
@@ -11,14 +11,18 @@ import { HostFacts, HostMeters, HostState } from './host-card.tsx';
 /** One host: what it is, and everything that it holds of the machine. */
 export function HostPage({
   id,
-  host,
-  isLoading,
+  hosts,
+  problem,
+  onRetry,
 }: {
   id: string;
-  /** Its entry in the directory. */
-  host: HostInfo | undefined;
-  isLoading: boolean;
+  /** The directory; undefined while it is not known. */
+  hosts: readonly HostInfo[] | undefined;
+  /** Why the directory is not told. */
+  problem: Problem | undefined;
+  onRetry: () => void;
 }): JSX.Element {
+  const host = hosts?.find(({ host_id }) => host_id === id);
   const holdings = useLoaded(
     (signal) => request<Holdings>('GET', `/v1/admin/hosts/${encodeURIComponent(id)}/holdings`, { signal }),
     [id],
@@ -42,7 +46,8 @@ export function HostPage({
           </Link>
         </div>
       </div>
-      {!host && !isLoading && (
+      {problem && <ProblemNote problem={problem} onRetry={onRetry} />}
+      {hosts && !host && !problem && (
         <p class="panel">The host is not in the directory: it does not run, or cannot be reached.</p>
       )}
       {holdings.problem && <ProblemNote problem={holdings.problem} onRetry={holdings.reload} />}

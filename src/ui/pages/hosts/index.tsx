@@ -14,14 +14,13 @@ const EVERY_MS = 5_000;
 /** The hosts that live, or one of them. */
 export function Hosts(): JSX.Element {
   const id = location.value.path.split('/')[2];
-  const { data, problem, isLoading, reload } = useLoaded(
+  const { data, problem, reload } = useLoaded(
     (signal) => request<{ hosts: HostInfo[] }>('GET', '/v1/admin/hosts', { signal }),
     [],
     { everyMs: EVERY_MS },
   );
   if (id) {
-    const host = data?.hosts.find(({ host_id }) => host_id === id);
-    return <HostPage key={id} id={id} host={host} isLoading={data === undefined && isLoading} />;
+    return <HostPage key={id} id={id} hosts={data?.hosts} problem={problem} onRetry={reload} />;
   }
   return (
     <section class="page">
@@ -35,7 +34,7 @@ export function Hosts(): JSX.Element {
           <HostCard key={host.host_id} host={host} />
         ))}
       </div>
-      {data?.hosts.length === 0 && <p class="empty">No host is there.</p>}
+      {!problem && data?.hosts.length === 0 && <p class="empty">No host is there.</p>}
     </section>
   );
 }
