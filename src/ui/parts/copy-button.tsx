@@ -12,8 +12,7 @@ export function CopyButton({ text, label = 'Copy' }: { text: string; label?: str
     return () => clearTimeout(timer);
   }, [isDone]);
   const copy = async (): Promise<void> => {
-    await navigator.clipboard.writeText(text);
-    setDone(true);
+    setDone(await copied(text));
   };
   return (
     <button type="button" class="copy" data-look="quiet" data-size="row" onClick={copy} data-done={isDone}>
@@ -21,4 +20,26 @@ export function CopyButton({ text, label = 'Copy' }: { text: string; label?: str
       <span aria-live="polite">{isDone ? 'Copied' : ''}</span>
     </button>
   );
+}
+
+/** Copies a text; false when the browser does not let it. */
+async function copied(text: string): Promise<boolean> {
+  // Absent on a page that came over plain HTTP from another machine.
+  const clipboard: Clipboard | undefined = navigator.clipboard;
+  if (clipboard)
+    return await clipboard.writeText(text).then(
+      () => true,
+      () => false,
+    );
+  const field = document.createElement('textarea');
+  field.value = text;
+  const before = document.activeElement;
+  // What is outside of an open dialog cannot be selected.
+  (before?.closest('dialog') ?? document.body).append(field);
+  field.focus({ preventScroll: true });
+  field.select();
+  const isDone = document.execCommand('copy');
+  field.remove();
+  if (before instanceof HTMLElement) before.focus();
+  return isDone;
 }
