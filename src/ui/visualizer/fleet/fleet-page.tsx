@@ -1,6 +1,6 @@
 import { type Signal, signal, useComputed, useSignal, useSignalEffect } from '@preact/signals';
 import type { JSX } from 'preact';
-import { useMemo } from 'preact/hooks';
+import { useMemo, useRef } from 'preact/hooks';
 import type { MachineDrawing } from '../../../machines/drawing.ts';
 import { count, duration } from '../../lib/format.ts';
 import { fleet } from '../../lib/live.ts';
@@ -35,9 +35,12 @@ export function FleetPage({
 }): JSX.Element {
   const counts = useCounts(drawing, search);
   const selected = useSignal<string | null>(null);
-  // What is chosen in the graph is what the list shows.
+  // What is chosen in the graph is what the list shows. What was searched for stays until then.
+  const last = useRef<string | null>(null);
   useSignalEffect(() => {
     const state = selected.value;
+    if (state === last.current) return;
+    last.current = state;
     search.value = { ...search.peek(), words: state ?? '' };
   });
   return (
