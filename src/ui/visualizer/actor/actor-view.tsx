@@ -39,14 +39,17 @@ export function ActorView({
   const selected = useSignal<string | null>(null);
   // A recording has a heading of its own.
   const Heading = source ? 'h1' : 'h2';
+  const isRecorded = source === null;
   useEffect(() => {
+    // The end of a recording is no present that one comes back to.
+    if (isRecorded) return;
     const onKey = (event: KeyboardEvent): void => {
       const isTyping = event.target instanceof HTMLInputElement || document.querySelector('dialog[open]');
       if (event.key === 'Escape' && !event.defaultPrevented && !isTyping) model.goLive();
     };
     window.addEventListener('keydown', onKey);
     return () => window.removeEventListener('keydown', onKey);
-  }, [model]);
+  }, [model, isRecorded]);
   return (
     <div class="actor">
       <header class="actor-head">
