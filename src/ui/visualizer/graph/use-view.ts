@@ -137,9 +137,14 @@ function listen(element: SVGSVGElement, gestures: Gestures): () => void {
   );
   element.addEventListener(
     'pointermove',
-    ({ pointerId, clientX: x, clientY: y }) => {
+    ({ pointerId, clientX: x, clientY: y, buttons }) => {
       const before = pointers.get(pointerId);
       if (!before) return;
+      // It was let go where nobody told of it.
+      if (buttons === 0) {
+        pointers.delete(pointerId);
+        return;
+      }
       way += Math.hypot(x - before.x, y - before.y);
       gestures.dragged(way);
       if (way > DRAG_PX) element.setPointerCapture(pointerId);
@@ -155,6 +160,8 @@ function listen(element: SVGSVGElement, gestures: Gestures): () => void {
     },
     on,
   );
+  // After the state that was clicked has asked: the next click may come without a pointer.
+  element.addEventListener('click', () => gestures.dragged(0), on);
   for (const end of ['pointerup', 'pointercancel', 'lostpointercapture'] as const)
     element.addEventListener(end, ({ pointerId }) => pointers.delete(pointerId), on);
   return () => stopped.abort();
