@@ -11,11 +11,11 @@ import { RequestBar } from './shell/request-bar.tsx';
 
 /** What is around every page. */
 export function App(): JSX.Element {
-  const { path } = location.value;
+  const { path, visit } = location.value;
   const who = identity.value;
   const needsKey = who.known === 'no' && (who.problem.status === 401 || who.problem.status === 403);
   const team = who.known === 'yes' ? who.me.team_id : undefined;
-  const main = useFocusAfterNavigation(path);
+  const main = useFocusAfterNavigation(visit);
   // The header says whether the server is there.
   useEffect(() => (team === undefined ? undefined : openFleet()), [team]);
   useEffect(() => {
@@ -36,14 +36,14 @@ export function App(): JSX.Element {
   );
 }
 
-/** After a way to another page, the focus is on its heading, as if the page had been loaded anew. */
-function useFocusAfterNavigation(path: string) {
+/** After a way to another page, or to another part of one, the focus is on its heading, as if the page had been loaded anew. */
+function useFocusAfterNavigation(visit: number) {
   const main = useRef<HTMLElement>(null);
-  const before = useRef(path);
+  const before = useRef(visit);
   useEffect(() => {
     const element = main.current;
-    if (before.current === path || !element) return;
-    before.current = path;
+    if (before.current === visit || !element) return;
+    before.current = visit;
     const focusHeading = (): boolean => {
       const heading = element.querySelector('h1');
       heading?.focus({ preventScroll: true });
@@ -56,6 +56,6 @@ function useFocusAfterNavigation(path: string) {
     });
     if (!focusHeading()) observer.observe(element, { childList: true, subtree: true });
     return () => observer.disconnect();
-  }, [path]);
+  }, [visit]);
   return main;
 }

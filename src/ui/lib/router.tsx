@@ -3,22 +3,31 @@ import type { AnchorHTMLAttributes, ComponentChildren, JSX } from 'preact';
 
 /** The page's address, and links that change it without loading the page again. */
 
-/** Path and query as they are now. */
-export const location = signal(here());
+interface Place {
+  path: string;
+  query: URLSearchParams;
+  /** Counts the places that were gone to; an address that was replaced is the same place. */
+  visit: number;
+}
 
-function here(): { path: string; query: URLSearchParams } {
-  return { path: window.location.pathname, query: new URLSearchParams(window.location.search) };
+/** Path and query as they are now. */
+export const location = signal(here(0));
+
+function here(visit: number): Place {
+  const { pathname: path, search } = window.location;
+  return { path, query: new URLSearchParams(search), visit };
 }
 
 window.addEventListener('popstate', () => {
-  location.value = here();
+  location.value = here(location.peek().visit + 1);
 });
 
 /** Goes to another address of this page. `replace`: the one before is not kept in the history. */
 export function navigate(to: string, { replace = false } = {}): void {
   if (replace) window.history.replaceState(null, '', to);
   else window.history.pushState(null, '', to);
-  location.value = here();
+  const { visit } = location.peek();
+  location.value = here(replace ? visit : visit + 1);
 }
 
 /** A link within the page. */

@@ -4,6 +4,7 @@ import { ApiError } from '../lib/api.ts';
 import { commandsAmong, type SandboxCommand, type Target } from '../lib/commands.ts';
 import { send } from '../lib/send.ts';
 import { CommandDialog } from './command-dialog.tsx';
+import { useKeptFocus } from './use-kept-focus.ts';
 
 /**
  * A button for each command that a sandbox takes now. What needs nothing is sent at once, and its answer is in the list of
@@ -22,9 +23,11 @@ export function CommandButtons({
   without?: readonly string[];
   onDone?: (command: SandboxCommand, answer: unknown) => void;
 }): JSX.Element {
+  const group = useKeptFocus<HTMLDivElement>();
   const asking = useSignal<SandboxCommand | null>(null);
   const sending = useSignal<ReadonlySet<string>>(new Set());
   const start = async (command: SandboxCommand): Promise<void> => {
+    if (sending.peek().has(command.name)) return;
     if (command.isDangerous || command.fields.length > 0) {
       asking.value = command;
       return;
@@ -40,7 +43,7 @@ export function CommandButtons({
     }
   };
   return (
-    <div class="actions" data-panel="commands">
+    <div ref={group} class="actions" data-panel="commands" tabIndex={-1}>
       {commandsAmong(allowed)
         .filter(({ name }) => !without.includes(name))
         .map((command) => (
@@ -49,7 +52,8 @@ export function CommandButtons({
             type="button"
             title={command.summary}
             data-look={command.isDangerous ? 'danger' : undefined}
-            disabled={sending.value.has(command.name)}
+            // One that is disabled loses the focus.
+            aria-disabled={sending.value.has(command.name)}
             onClick={() => start(command)}
           >
             {command.label}

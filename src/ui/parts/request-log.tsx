@@ -53,7 +53,7 @@ export function RequestLine({ sent: { call, sentAt, status, ms } }: { sent: Sent
   );
 }
 
-function statusText(status: number | undefined): string {
+export function statusText(status: number | undefined): string {
   if (status === undefined) return '…';
   if (status === 0) return '✕ none';
   return status < 300 ? String(status) : `✕ ${status}`;

@@ -19,13 +19,18 @@ export function ExportMenu({ kind }: { kind: ActorKind }): JSX.Element {
   const close = (): void => {
     if (menu.current) menu.current.open = false;
   };
+  const closeAndFocus = (): void => {
+    close();
+    // What was pressed is out of sight.
+    menu.current?.querySelector('summary')?.focus();
+  };
   const take = async (path: string, file: string): Promise<void> => {
     problem.value = '';
     try {
       // A link cannot carry the key: the file is asked for, and then handed to the browser.
       const response = await respond('GET', `/v1/machines/${kind}${path}`);
       save(await answered(response.blob()), `${kind}${file}`);
-      close();
+      closeAndFocus();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       problem.value = error.problem.detail;
@@ -34,8 +39,7 @@ export function ExportMenu({ kind }: { kind: ActorKind }): JSX.Element {
   const onKeyDown = (event: KeyboardEvent): void => {
     if (event.key !== 'Escape' || !menu.current?.open) return;
     event.preventDefault();
-    close();
-    menu.current.querySelector('summary')?.focus();
+    closeAndFocus();
   };
   const onFocusOut = ({ relatedTarget }: FocusEvent): void => {
     if (relatedTarget instanceof Node && !menu.current?.contains(relatedTarget)) close();

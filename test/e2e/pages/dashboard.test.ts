@@ -59,6 +59,11 @@ t.test('what there is, live', async (t) => {
 t.test('a row pauses and resumes, and each request is shown as it can be sent by hand', async (t) => {
   await button(page, `Resume ${first.id}`).click();
   await shows(first.id, 'running');
+  t.equal(
+    await page.evaluate<string>('document.activeElement.tagName'),
+    'BUTTON',
+    'the focus stays in the row',
+  );
   const { curl, nats, status } = await lastRequest();
   t.equal(status, '200');
   t.match(curl, new RegExp(`curl .*-X POST .*/v1/sandboxes/${first.id}/resume`, 's'));
@@ -279,4 +284,10 @@ t.test('by the keyboard alone', async (t) => {
     'Templates',
     'the heading is read first',
   );
+  await page.getByRole('link', { name: 'Admin' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('link', { name: 'Audit log' }).focus();
+  await page.keyboard.press('Enter');
+  await page.waitForURL('**/admin?view=audit');
+  await page.waitForFunction(`document.activeElement.tagName === 'H1'`);
 });

@@ -7,6 +7,7 @@ import { may, me } from '../../lib/me.ts';
 import { send } from '../../lib/send.ts';
 import type { FleetRow, Sandbox } from '../../lib/types.ts';
 import { CommandDialog } from '../../parts/command-dialog.tsx';
+import { useKeptFocus } from '../../parts/use-kept-focus.ts';
 import { CommandMenu } from './command-menu.tsx';
 import { noteSandbox } from './details.ts';
 
@@ -33,9 +34,11 @@ export function RowDialogs(): JSX.Element | null {
 
 /** The commands that one wants most in each resting state, each at its own place in the row, and a menu of all of them. */
 export function RowActions({ row: { id, state } }: { row: FleetRow }): JSX.Element {
+  const group = useKeptFocus<HTMLSpanElement>();
   const isSending = useSignal(false);
   const target = { team: me.value?.team_id ?? '', id };
   const sendNow = async (command: SandboxCommand): Promise<void> => {
+    if (isSending.peek()) return;
     isSending.value = true;
     try {
       noteSandbox(await send<Sandbox>(command.call(target)));
@@ -52,7 +55,7 @@ export function RowActions({ row: { id, state } }: { row: FleetRow }): JSX.Eleme
   const canSend = may('write');
   const turn = canSend && { running: sandboxCommands.pause, paused: sandboxCommands.resume }[state];
   return (
-    <span class="row-actions">
+    <span ref={group} class="row-actions" tabIndex={-1}>
       {canSend && state === 'running' ? (
         <RowButton id={id} label="Exec" onClick={() => open(sandboxCommands.exec)} />
       ) : (
@@ -83,7 +86,7 @@ function RowButton({
     <button
       type="button"
       data-size="row"
-      disabled={isDisabled}
+      aria-disabled={isDisabled}
       onClick={onClick}
       aria-label={`${label} ${id}`}
     >
