@@ -3,6 +3,7 @@ import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { MachineDrawing } from '../../machines/drawing.ts';
 import { ApiError, type Problem } from '../lib/api.ts';
+import { decoded } from '../lib/decoded.ts';
 import { openFleet } from '../lib/live.ts';
 import { may } from '../lib/me.ts';
 import { location } from '../lib/router.tsx';
@@ -47,7 +48,7 @@ export function Visualizer(): JSX.Element {
       <WithDrawing kind={kind ?? 'sandbox'}>
         {(drawing) =>
           kind && id ? (
-            <ActorPage key={`${kind} ${id}`} kind={kind} id={decodeURIComponent(id)} drawing={drawing} />
+            <ActorPage key={`${kind} ${id}`} kind={kind} id={decoded(id)} drawing={drawing} />
           ) : (
             <FleetPage drawing={drawing} search={search} />
           )

@@ -47,6 +47,10 @@ t.test('whatever else a file is, it is refused with a reason', async (t) => {
     [{ ...recording, frames: [{ at_ms: 0, inspection: { kind: 'cat' } }] }, /kind that is not known: "cat"/],
     [{ ...recording, frames: [{ at_ms: 0, inspection: { ...sandbox[0], seq: '1' } }] }, /`seq` is no number/],
     [
+      { ...recording, frames: [{ at_ms: 0, inspection: { ...sandbox[0], step_duration_ms: 'long' } }] },
+      /`step_duration_ms` is no number/,
+    ],
+    [
       { ...recording, frames: [{ at_ms: 0, inspection: { ...sandbox[0], error: { code: 'X' } } }] },
       /`detail` is no text/,
     ],

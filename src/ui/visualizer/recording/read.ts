@@ -47,6 +47,8 @@ function checkFrame(value: unknown, what: string): void {
   for (const name of ['from', 'refused', 'step', 'command_id'])
     if (inspection[name] !== null) stringOf(inspection[name], `${what}: \`${name}\``);
   numberOf(inspection.seq, `${what}: \`seq\``);
+  if (inspection.step_duration_ms !== null)
+    numberOf(inspection.step_duration_ms, `${what}: \`step_duration_ms\``);
   textsOf(inspection.allowed, `${what}: \`allowed\``);
   if (inspection.error !== null) {
     const error = objectOf(inspection.error, `${what}: \`error\``);

@@ -19,7 +19,7 @@ export function RecordingPage(): JSX.Element {
     if (!file) return;
     try {
       if (file.size > FILE_MAX_BYTES) throw new RecordingError('It is too large for a recording.');
-      const opened = playerOf(readRecording(await file.text()));
+      const opened = playerOf(readRecording(await textOf(file)));
       player.peek()?.close();
       openings.value += 1;
       player.value = opened;
@@ -71,7 +71,11 @@ export function RecordingPage(): JSX.Element {
             class="visually-hidden"
             type="file"
             accept=".json,application/json"
-            onChange={(event) => open(event.currentTarget.files?.[0])}
+            onChange={({ currentTarget: input }) => {
+              void open(input.files?.[0]);
+              // The same file may be chosen again when it was written anew.
+              input.value = '';
+            }}
           />
         </label>
         <Link href="/visualizer">Fleet</Link>
@@ -84,6 +88,14 @@ export function RecordingPage(): JSX.Element {
       {player.value ? <PlayerView key={openings.value} player={player.value} /> : <Help />}
     </>
   );
+}
+
+async function textOf(file: File): Promise<string> {
+  try {
+    return await file.text();
+  } catch (error) {
+    throw new RecordingError(`It cannot be read: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
 function Help(): JSX.Element {
