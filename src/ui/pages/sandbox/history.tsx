@@ -1,10 +1,11 @@
 import { type Signal, useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
-import { ApiError, request } from '../../lib/api.ts';
+import { ApiError } from '../../lib/api.ts';
 import type { Transition } from '../../lib/types.ts';
 import { wait } from '../../lib/wait.ts';
 import { TransitionList } from '../../parts/transition-list.tsx';
+import { newestTransitions, transitionsAfter } from './transitions.ts';
 
 /** Newest transitions that are shown. The visualizer has all of them. */
 const SHOWN = 100;
@@ -47,10 +48,11 @@ async function loadUntil(
 ): Promise<void> {
   for (let tries = 0; tries < TRIES_MAX && !replaced.aborted; tries += 1) {
     if (tries > 0) await wait(BEHIND_MS, replaced);
-    const after = known.peek()[0]?.seq ?? Math.max(0, seq - SHOWN);
-    if (after >= seq) return;
-    const path = `/v1/sandboxes/${id}/transitions?after_seq=${after}&limit=200`;
-    const { transitions } = await request<{ transitions: Transition[] }>('GET', path, { signal: replaced });
+    const last = known.peek()[0]?.seq;
+    if (last !== undefined && last >= seq) return;
+    const transitions = await (last === undefined
+      ? newestTransitions(id, seq, SHOWN, replaced)
+      : transitionsAfter(id, last, replaced));
     known.value = [...transitions.toReversed(), ...known.peek()].slice(0, SHOWN);
   }
 }
