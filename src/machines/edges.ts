@@ -1,5 +1,6 @@
 import type { DeclaredTransition } from './declared.ts';
 import type { DrawnEdge, EdgeMember } from './drawing.ts';
+import { isWithin } from './match.ts';
 
 /** From the transitions of a machine to the edges that are drawn: fewer, because some stand for several. */
 
@@ -19,10 +20,6 @@ const FAILURES_TO_GATHER = 4;
 
 /** The name of the state around a state; empty for one of the outermost. */
 export const outerOf = (name: string): string => name.slice(0, Math.max(0, name.lastIndexOf('.')));
-
-/** Whether a state is another, or is inside it. */
-export const isWithin = (name: string, outer: string): boolean =>
-  name === outer || name.startsWith(`${outer}.`);
 
 /** Merges transitions to edges, in the order of the machine. */
 export function edgesOf(transitions: readonly DeclaredTransition[]): GraphEdge[] {

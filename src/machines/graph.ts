@@ -10,8 +10,9 @@ import {
   transitionsOf,
 } from './declared.ts';
 import type { DrawnState } from './drawing.ts';
-import { edgesOf, type GraphEdge, isWithin } from './edges.ts';
+import { edgesOf, type GraphEdge } from './edges.ts';
 import type { Kind } from './kinds.ts';
+import { isWithin } from './match.ts';
 
 /** A machine as states and edges, without a place for either. */
 

@@ -1,6 +1,9 @@
 import type { DrawnEdge } from './drawing.ts';
 
-/** From what happened to the edge that shows it. Runs in pages, too: nothing of Node or of the machines is imported. */
+/**
+ * From what happened to the edge that shows it, and which states are inside which. Runs in pages, too: nothing of Node or of the machines is
+ * imported.
+ */
 
 /** What of an inspection, or of an event, says which edge it took. */
 export interface Happening {
@@ -28,4 +31,9 @@ export function edgeOf<Edge extends Pick<DrawnEdge, 'members'>>(
     if (found) return found;
   }
   return undefined;
+}
+
+/** Whether a state is another, or is inside it. */
+export function isWithin(state: string, outer: string): boolean {
+  return state === outer || state.startsWith(`${outer}.`);
 }

@@ -1,4 +1,5 @@
 import type { DrawnState, MachineDrawing } from '../../../machines/drawing.ts';
+import { isWithin } from '../../../machines/match.ts';
 
 export type Direction = 'left' | 'right' | 'up' | 'down';
 
@@ -27,10 +28,6 @@ export function neighbour(
   const others = states.filter(({ id, kind }) => id !== from && kind !== 'compound');
   const next = others.filter(({ id }) => connected.has(id));
   return nearest(origin, next, direction) ?? nearest(origin, others, direction);
-}
-
-function isWithin(state: string, outer: string): boolean {
-  return state === outer || state.startsWith(`${outer}.`);
 }
 
 function nearest(origin: DrawnState, candidates: readonly DrawnState[], direction: Direction) {

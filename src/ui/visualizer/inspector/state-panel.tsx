@@ -1,5 +1,6 @@
 import type { JSX } from 'preact';
 import type { DrawnState, MachineDrawing } from '../../../machines/drawing.ts';
+import { isWithin } from '../../../machines/match.ts';
 import { duration } from '../../lib/format.ts';
 import type { Usual } from '../../lib/types.ts';
 import type { ActorModel } from '../actor/model.ts';
@@ -69,8 +70,4 @@ function natureOf({ step, tags, kind, failure }: DrawnState): string {
     failure && 'Only reached after a failure.',
   ];
   return parts.filter(Boolean).join(' ');
-}
-
-function isWithin(state: string, outer: string): boolean {
-  return state === outer || state.startsWith(`${outer}.`);
 }
