@@ -25,7 +25,7 @@ export class ApiError extends Error {
   }
 }
 
-export interface RequestOptions {
+interface RequestOptions {
   body?: unknown;
   headers?: Record<string, string>;
   signal?: AbortSignal;
@@ -100,10 +100,22 @@ export function parsed<T>(line: string): T {
 
 /** The problem that an answer carries; one of its own when a proxy in between has answered. */
 export async function problemOf(response: Response): Promise<Problem> {
-  const problem = (await response.json().catch(() => undefined)) as Problem | undefined;
-  if (typeof problem?.code === 'string') return problem;
-  const title = response.statusText || 'Failed';
-  return { code: `HTTP_${response.status}`, title, detail: title, status: response.status };
+  return problemIn(await response.text().catch(() => ''), response);
+}
+
+/** The same of an answer whose text is there. */
+export function problemIn(
+  text: string,
+  { status, statusText }: { status: number; statusText: string },
+): Problem {
+  try {
+    const problem = JSON.parse(text) as Problem | null;
+    if (typeof problem?.code === 'string') return problem;
+  } catch {
+    // It is none of the server's own.
+  }
+  const title = statusText || 'Failed';
+  return { code: `HTTP_${status}`, title, detail: title, status };
 }
 
 function noAnswer(error: unknown): Problem {

@@ -1,11 +1,11 @@
-import { ApiError, authHeaders, type Problem, parsed } from './api.ts';
+import { ApiError, authHeaders, type Problem, parsed, problemIn } from './api.ts';
 import type { Call } from './call.ts';
 import { lineReader } from './lines.ts';
 import { begin } from './send.ts';
 
 /** Sends a file as the body of a request. `fetch` does not say how much of a body has been sent, so this is the older way. */
 
-export interface UploadOptions<Line> {
+interface UploadOptions<Line> {
   /** Hears how much of the file has been sent, in bytes. */
   onSent: (bytes: number) => void;
   /** Hears each line of the answer, a JSON document. */
@@ -50,7 +50,7 @@ export async function sendFile<Line>(call: Call, file: File, options: UploadOpti
         xhr.onload = orFail(() => {
           readOn();
           lines.end();
-          if (xhr.status < 200 || xhr.status >= 300) reject(new ApiError(problemIn(xhr)));
+          if (xhr.status < 200 || xhr.status >= 300) reject(new ApiError(problemIn(xhr.responseText, xhr)));
           else {
             entry.answered(xhr.status, xhr.responseText);
             resolve();
@@ -70,11 +70,3 @@ const BROKEN: Problem = {
   detail: 'The connection broke before there was an answer.',
   status: 0,
 };
-
-function problemIn({ status, statusText, responseText }: XMLHttpRequest): Problem {
-  try {
-    return JSON.parse(responseText) as Problem;
-  } catch {
-    return { code: `HTTP_${status}`, title: statusText, detail: statusText, status };
-  }
-}
