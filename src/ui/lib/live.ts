@@ -9,7 +9,7 @@ import { wait } from './wait.ts';
 
 /** All sandboxes of the team as they are now, for as long as a page looks at them. */
 
-export interface FleetState {
+interface FleetState {
   status: StreamStatus | 'off';
   /** Why the server does not tell; null while it does. */
   problem: Problem | null;

@@ -8,7 +8,7 @@ import { wait } from './wait.ts';
 
 const RETRY_MS = 3_000;
 
-export type Identity =
+type Identity =
   | { known: 'asking' }
   | { known: 'yes'; me: Me }
   /** `problem.code` is `UNAUTHENTICATED` when a key is needed. */

@@ -5,7 +5,7 @@ import { wait } from './wait.ts';
 
 /** Server-sent events with an API key, which the browser's own `EventSource` cannot send. */
 
-export interface StreamEvent {
+interface StreamEvent {
   /** Name of the event. */
   event: string;
   /** Parsed from JSON. */

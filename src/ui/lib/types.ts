@@ -1,7 +1,6 @@
 import type { Static } from 'typebox';
 import type { HostInfo } from '../../actors/host/protocol.ts';
 import type { ExecReply, SandboxOptions, SandboxTransition } from '../../actors/sandbox/protocol.ts';
-import type { ActorKind } from '../../actors/system/inspection.ts';
 import type * as admin from '../../http/admin-schemas.ts';
 import type * as fleet from '../../http/fleet.ts';
 import type * as schemas from '../../http/schemas.ts';
@@ -10,11 +9,8 @@ import type { Problem } from './api.ts';
 /** What the server answers. Where they can be, the types are those of the schemas that it checks its answers with. */
 
 export type { Holdings, Inspections as RecentInspections } from '../../actors/host/inspection-protocol.ts';
-export type { BuildProgress, TemplateFormat } from '../../actors/host/template-protocol.ts';
+export type { BuildProgress } from '../../actors/host/template-protocol.ts';
 export type {
-  ExecReply,
-  ExecRequest,
-  SandboxOptions,
   SandboxState,
   SandboxTransition as Transition,
   SandboxView as Sandbox,
@@ -72,15 +68,6 @@ export interface Usage {
   sandboxes: readonly { id: string; allocated_bytes: number }[];
   /** Hosts that did not answer in time: what is there is not told. */
   hosts_missing: readonly string[];
-}
-
-/** `GET /v1/machines`. */
-export interface MachineSummary {
-  kind: ActorKind;
-  title: string;
-  version: string;
-  states: number;
-  transitions: number;
 }
 
 /** `GET /v1/events`: newest first. */

@@ -6,7 +6,7 @@ const BEYOND = 6;
 /** Between columns, and beside the first and the last one, in rem; as in `tables.css`. */
 const GAP_REM = 0.75;
 
-export interface RowWindow {
+interface RowWindow {
   /** First row that is drawn. */
   first: number;
   /** The row after the last one that is drawn. */

@@ -17,7 +17,7 @@ export interface Column<Row> extends ColumnSize {
   onSort?: () => void;
 }
 
-export interface LongTableProps<Row> {
+interface LongTableProps<Row> {
   label: string;
   columns: readonly Column<Row>[];
   rows: readonly Row[];

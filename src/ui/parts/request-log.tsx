@@ -16,7 +16,7 @@ export function RequestLog({ requests }: { requests: readonly SentRequest[] }): 
   );
 }
 
-export function RequestEntry({ sent }: { sent: SentRequest }): JSX.Element {
+function RequestEntry({ sent }: { sent: SentRequest }): JSX.Element {
   const { call, curl, nats, answer } = sent;
   return (
     <article

@@ -7,7 +7,7 @@ const ROW_PX = 26;
 /** Rows that are drawn beyond what is seen, so that scrolling shows no holes. */
 const BEYOND = 12;
 
-export interface WindowedListProps<Item> {
+interface WindowedListProps<Item> {
   /** What is spoken of the list. */
   label: string;
   class: string;

@@ -15,7 +15,7 @@ export function deleteTeamCall(team: string): Call {
   return { name: 'delete team', method: 'DELETE', path: `/v1/admin/teams/${team}` };
 }
 
-export interface NewKey {
+interface NewKey {
   name: string;
   scopes: string[];
   /** In seconds from now; it has no end when it is absent. */

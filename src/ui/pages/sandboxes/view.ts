@@ -11,8 +11,7 @@ export interface Filter {
   state: string;
 }
 
-export const SORT_KEYS = ['created', 'id', 'state', 'since', 'template', 'host', 'used'] as const;
-export type SortKey = (typeof SORT_KEYS)[number];
+export type SortKey = 'created' | 'id' | 'state' | 'since' | 'template' | 'host' | 'used';
 
 export interface Order {
   key: SortKey;
@@ -20,7 +19,7 @@ export interface Order {
 }
 
 /** What is known beside what the stream tells. */
-export interface Known {
+interface Known {
   sandboxes: ReadonlyMap<string, Sandbox>;
   /** What disk and memory of a sandbox really take, in bytes. */
   usedBytes: ReadonlyMap<string, number>;

@@ -10,7 +10,7 @@ export interface Attention {
   failed: FleetRow[];
 }
 
-export interface StuckRow {
+interface StuckRow {
   row: FleetRow;
   /** Milliseconds in the state. */
   ms: number;

@@ -1,7 +1,7 @@
 import type { FleetRow } from '../../lib/types.ts';
 
 /** A selection of the fleet: null selects all. */
-export interface Selection {
+interface Selection {
   host: string | null;
 }
 

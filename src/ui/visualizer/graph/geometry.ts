@@ -1,6 +1,6 @@
 /** From the places of a drawing to what SVG wants. */
 
-export type Point = readonly [number, number];
+type Point = readonly [number, number];
 
 const CORNER = 6;
 const HEAD_LENGTH = 9;

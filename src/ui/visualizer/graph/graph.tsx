@@ -28,7 +28,7 @@ const ARROWS: Readonly<Record<string, Direction>> = {
 /** Numbers are not drawn smaller than at this scale. */
 const NUMBERS_SCALE = 0.75;
 
-export interface GraphProps {
+interface GraphProps {
   drawing: MachineDrawing;
   lights: ReadonlySignal<Lights>;
   /** Numbers on the states, by full name. */

@@ -10,7 +10,7 @@ const SPOKEN: Record<StateLight, string> = {
   failed: 'failed here',
 };
 
-export interface PlateProps {
+interface PlateProps {
   state: DrawnState;
   light: ReadonlySignal<StateLight | ''>;
   /** How many actors are in the state; undefined where none are counted. */

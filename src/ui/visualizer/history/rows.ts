@@ -4,7 +4,7 @@ import type { Operation } from './operations.ts';
 import { isFailure, type Rules } from './rules.ts';
 
 /** What a row of the timeline can be told apart by. */
-export type RowKind = 'transition' | 'failure' | 'refusal' | 'command';
+type RowKind = 'transition' | 'failure' | 'refusal' | 'command';
 export const FILTERS = ['all', 'failures', 'refusals', 'commands'] as const;
 export type Filter = (typeof FILTERS)[number];
 

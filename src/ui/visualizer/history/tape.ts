@@ -3,7 +3,7 @@ import type { Row } from './rows.ts';
 import type { Rules } from './rules.ts';
 
 /** A state on the tape: the whole history in one line, long times drawn shorter than they are. */
-export interface Segment {
+interface Segment {
   /** Of the entry that led to the state. */
   index: number;
   state: string;

@@ -1,7 +1,7 @@
 import type { Row } from './rows.ts';
 
 /** How long an actor was in a state, each time that it left it. In milliseconds. */
-export interface Times {
+interface Times {
   count: number;
   median: number;
   longest: number;

@@ -1,6 +1,6 @@
 /** The context of a machine as lines, and what a transition changed of it. */
 
-export interface ContextLine {
+interface ContextLine {
   /** Names from the outermost in, joined by dots. */
   path: string;
   name: string;
