@@ -3,6 +3,7 @@ import { ApiError, type Problem, request } from '../../lib/api.ts';
 import { apiKey } from '../../lib/session.ts';
 import { follow, type StreamStatus } from '../../lib/sse.ts';
 import type { ActorKind, Inspection, RecentInspections, Transition } from '../../lib/types.ts';
+import { wait } from '../../lib/wait.ts';
 import { type Entries, fromTransition, isAnew, MAX_ENTRIES, merge } from '../history/entries.ts';
 import { perFrame } from './per-frame.ts';
 
@@ -19,6 +20,7 @@ export interface ActorSource {
 
 /** Largest page of transitions that the server gives. */
 const PAGE = 200;
+const RETRY_MS = 3_000;
 
 /** An actor of the server by its kind and id; nothing is asked for before it is opened. */
 export function actorSource(kind: ActorKind, id: string): ActorSource {
@@ -47,6 +49,7 @@ export function actorSource(kind: ActorKind, id: string): ActorSource {
   const load = async (ended: AbortSignal): Promise<number> => {
     if (kind !== 'sandbox') {
       tell(await presentOf(kind, id, ended));
+      problem.value = null;
       return lastSeq();
     }
     await refresh(ended);
@@ -83,6 +86,22 @@ export function actorSource(kind: ActorKind, id: string): ActorSource {
     if (isOver.signal.aborted) status.value = 'ended';
     else frames.stop();
   };
+  const keepRunning = async (ended: AbortSignal): Promise<void> => {
+    while (!ended.aborted) {
+      try {
+        return await run(ended);
+      } catch (error) {
+        if (ended.aborted) return;
+        if (!(error instanceof ApiError)) throw error;
+        problem.value = error.problem;
+        // What is refused will be so the next time; a server that is overloaded, starts or is away is asked again.
+        const isRefused = error.status >= 400 && error.status < 500 && error.status !== 429;
+        status.value = isRefused ? 'ended' : 'waiting';
+        if (isRefused) return;
+        await wait(RETRY_MS, ended);
+      }
+    }
+  };
   const start = (): (() => void) => {
     const ended = new AbortController();
     batch(() => {
@@ -90,11 +109,7 @@ export function actorSource(kind: ActorKind, id: string): ActorSource {
       status.value = 'loading';
       problem.value = null;
     });
-    run(ended.signal).catch((error: unknown) => {
-      if (ended.signal.aborted) return;
-      status.value = 'ended';
-      note(error);
-    });
+    void keepRunning(ended.signal);
     return () => ended.abort();
   };
   return {
