@@ -48,6 +48,7 @@ export function createBus({ connection, events, hosts, clock, log, inboxPrefix }
       commandId = newCommandId(),
       traceparent,
       signal,
+      abandon,
       unanswered = 'HOST_UNREACHABLE',
     } = requestOptions;
     const now = clock.nowMs();
@@ -59,6 +60,7 @@ export function createBus({ connection, events, hosts, clock, log, inboxPrefix }
       {
         waitMs: deadlineMs - now,
         signal,
+        abandon,
       },
     );
     if (!reply) throw new DormouseError(unanswered, `Nobody answers on ${subject}.`, { data: { subject } });

@@ -15,6 +15,7 @@ export interface RequestMux {
    *
    * @param options.waitMs how long to wait, in milliseconds
    * @param options.signal aborting it ends the wait and tells the responder
+   * @param options.abandon aborting it ends the wait, and the responder goes on
    * @returns the reply, or `undefined` when nobody listens on the subject
    * @throws `DEADLINE_EXCEEDED`, `CANCELLED`, `BUS_UNAVAILABLE`, `PAYLOAD_TOO_LARGE`
    */
@@ -24,6 +25,7 @@ export interface RequestMux {
 export interface SendOptions {
   waitMs: number;
   signal?: AbortSignal | undefined;
+  abandon?: AbortSignal | undefined;
 }
 
 interface Pending {
@@ -78,8 +80,8 @@ export function createRequestMux(connection: Connection, clock: Clock, inboxPref
   }
 
   return {
-    async send(subject, data, headers, { waitMs, signal }) {
-      if (signal?.aborted) throw cancelled();
+    async send(subject, data, headers, { waitMs, signal, abandon }) {
+      if (signal?.aborted || abandon?.aborted) throw cancelled();
       if (waitMs <= 0) throw deadlineExceeded();
       if (connection.status() !== 'connected') {
         throw unavailable('There is no connection to the message bus at the moment; nothing was sent.');
@@ -96,11 +98,13 @@ export function createRequestMux(connection: Connection, clock: Clock, inboxPref
             // The connection closes: the responder is not told, and its work ends by its deadline.
           }
         };
+        const onAbandon = (): void => request.settle(cancelled());
         const request: Pending = {
           expiresAt: clock.monotonicMs() + waitMs,
           settle(outcome) {
             pending.delete(reply);
             signal?.removeEventListener('abort', onAbort);
+            abandon?.removeEventListener('abort', onAbandon);
             if (pending.size === 0) {
               sweeper?.timer.cancel();
               sweeper = undefined;
@@ -111,6 +115,7 @@ export function createRequestMux(connection: Connection, clock: Clock, inboxPref
         };
         pending.set(reply, request);
         signal?.addEventListener('abort', onAbort, { once: true });
+        abandon?.addEventListener('abort', onAbandon, { once: true });
         sweepAfter(request.expiresAt);
         try {
           nc.publish(subject, data, { reply, headers });

@@ -13,6 +13,8 @@ export interface RequestOptions {
   traceparent?: string;
   /** Aborting it makes the request reject with `CANCELLED` and tells the responder that nobody waits any more. */
   signal?: AbortSignal;
+  /** Aborting it makes the request reject with `CANCELLED`, and the responder is not told: what it does goes on. */
+  abandon?: AbortSignal;
   /** Code of the error when nobody listens on the subject. Default: `HOST_UNREACHABLE`. */
   unanswered?: ErrorCode;
 }

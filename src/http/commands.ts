@@ -45,14 +45,20 @@ export function commandIdOf(request: FastifyRequest, target: string, command: Co
 }
 
 /**
- * What every request to the bus carries of the HTTP request. A caller that hangs up cancels its command, unless it sent
- * an `Idempotency-Key`: then it means to ask again, and the command goes on.
+ * What every request to the bus carries of the HTTP request. When its caller hangs up or the edge stops, nobody waits for the
+ * reply any more. That cancels the command, unless the caller sent an `Idempotency-Key`: then it means to ask again, and
+ * the command goes on.
  */
 export function requestOptionsOf(request: FastifyRequest): RequestOptions {
   const { caller, headers } = request;
   const { traceparent } = headers;
-  const cancels = caller !== undefined && idempotencyKeyOf(request) === undefined;
-  return { ...(cancels && { signal: caller }), ...(typeof traceparent === 'string' && { traceparent }) };
+  const left = idempotencyKeyOf(request) === undefined ? { signal: caller } : { abandon: caller };
+  return { ...(caller && left), ...(typeof traceparent === 'string' && { traceparent }) };
+}
+
+/** Whether the command goes on although nobody waits for its reply here: its caller means to ask again. */
+export function goesOnAlone(request: FastifyRequest): boolean {
+  return request.caller?.aborted === true && idempotencyKeyOf(request) !== undefined;
 }
 
 /**

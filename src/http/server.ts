@@ -11,6 +11,7 @@ import { addAudit } from './plugins/audit.ts';
 import { addAuth } from './plugins/auth.ts';
 import { addBodies } from './plugins/bodies.ts';
 import { addCallers } from './plugins/callers.ts';
+import { addConnections } from './plugins/connections.ts';
 import { addErrors, answerBadConnection, sendProblem } from './plugins/errors.ts';
 import { addMethods } from './plugins/methods.ts';
 import { addOpenapi } from './plugins/openapi.ts';
@@ -74,6 +75,7 @@ export async function createEdge(ports: EdgePorts): Promise<EdgeApp> {
   });
   addRequests(app);
   addCallers(app, clock, drainMs);
+  addConnections(app);
   addErrors(app);
   addMethods(app);
   addSlowBodies(app, clock);

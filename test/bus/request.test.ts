@@ -201,6 +201,9 @@ t.test('request and reply', async (t) => {
     await t.rejects(caller.request('test.cancel', wait, {}, { signal: leaving.signal }), {
       code: 'CANCELLED',
     });
+    await t.rejects(caller.request('test.cancel', wait, {}, { abandon: leaving.signal }), {
+      code: 'CANCELLED',
+    });
     t.equal(signals.length, 2, 'a signal that was aborted before sends nothing');
     await responder.close();
   });

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { DormouseError } from '../../src/errors/index.ts';
+import { listenEdge } from '../../src/http/index.ts';
 import { newSandboxId } from '../../src/ids.ts';
 import { addRecord, addSandbox, addScheduler, ask, startWorld } from './support.ts';
 
@@ -58,6 +59,35 @@ t.test('a resize of which nobody knows the end counts as what the sandbox has th
   });
   await ask(t, edge, 'PATCH', `/v1/sandboxes/${view.id}`, { key: team.key, body: size(40_000) });
   t.equal(await team.diskOf(), 40_000);
+});
+
+t.test('a resize that goes on after the edge counts as done', async (t) => {
+  const team = await newTeam();
+  const another = await world.newEdge({ drainMs: 20 });
+  const begun = Promise.withResolvers<void>();
+  const goOn = Promise.withResolvers<void>();
+  t.teardown(() => goOn.resolve());
+  const { view, received } = await addSandbox(world, team, {
+    resize: async () => {
+      begun.resolve();
+      await goOn.promise;
+      return { ...view, ...size(40_000) };
+    },
+  });
+  const url = new URL(`/v1/sandboxes/${view.id}`, await listenEdge(another, { host: '127.0.0.1', port: 0 }));
+  const answer = fetch(url, {
+    method: 'PATCH',
+    headers: { 'x-api-key': team.key, 'content-type': 'application/json', 'idempotency-key': 'k' },
+    body: JSON.stringify(size(40_000)),
+  });
+  await begun.promise;
+  await another.close();
+  t.match(await (await answer).json(), { code: 'SERVER_UNREACHABLE' });
+  t.equal(await team.diskOf(), 40_000);
+  t.same(
+    received.map(({ name }) => name),
+    ['resize'],
+  );
 });
 
 t.test('a smaller size is the sandbox’s to refuse, and frees nothing', async (t) => {

@@ -1,11 +1,13 @@
 import { once } from 'node:events';
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import net from 'node:net';
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import t from 'tap';
 import type { CommandContext } from '../../src/actors/system/command.ts';
 import { listenEdge } from '../../src/http/index.ts';
+import { flushed } from '../support/bus.ts';
+import { execReply } from '../support/exec-reply.ts';
 import { until } from '../support/nats.ts';
 import { addSandbox, ask, startWorld, type Team } from './support.ts';
 
@@ -62,6 +64,71 @@ t.test('close: what takes longer than allowed is cancelled and told so', async (
   const { statusCode, text } = await answer;
   t.match([statusCode, JSON.parse(text)], [503, { code: 'SERVER_UNREACHABLE', retryable: true }]);
   await until(() => signal.aborted, 'the command is cancelled');
+});
+
+t.test('close: one with an Idempotency-Key is no longer waited for, and goes on', async (t) => {
+  const edge = await world.newEdge({ drainMs: 50 });
+  const team = await world.newTeam();
+  const begun = Promise.withResolvers<CommandContext>();
+  const goOn = Promise.withResolvers<void>();
+  t.teardown(() => goOn.resolve());
+  const { view } = await addSandbox(world, team, {
+    exec: async (_body, context: CommandContext) => {
+      begun.resolve(context);
+      await goOn.promise;
+      return execReply;
+    },
+  });
+  const url = new URL(await listenEdge(edge, { host: '127.0.0.1', port: 0 }));
+  const answer = post(
+    new URL(`/v1/sandboxes/${view.id}/exec`, url),
+    team,
+    { cmd: 'sleep 3600' },
+    { 'idempotency-key': 'k' },
+  );
+  const { signal } = await begun.promise;
+  await edge.close();
+  const { statusCode, text } = await answer;
+  t.match(
+    [statusCode, JSON.parse(text)],
+    [503, { code: 'SERVER_UNREACHABLE', retryable: true, detail: /the same Idempotency-Key/ }],
+  );
+  await flushed(world.far);
+  t.equal(signal.aborted, false, 'nobody told the sandbox to stop');
+});
+
+t.test('close: connections that callers keep open end with the answers on them', async (t) => {
+  const edge = await world.newEdge();
+  const team = await world.newTeam();
+  const begun = Promise.withResolvers<void>();
+  const goOn = Promise.withResolvers<void>();
+  const { view } = await addSandbox(world, team, {
+    pause: async () => {
+      begun.resolve();
+      await goOn.promise;
+      return view;
+    },
+  });
+  const url = await listenEdge(edge, { host: '127.0.0.1', port: 0 });
+  const headers = { 'x-api-key': team.key };
+  const agent = new Agent({ keepAlive: true });
+  t.teardown(() => agent.destroy());
+  const stream = httpRequest(`${url}/v1/sandboxes/${view.id}/inspection/stream`, { headers, agent }).end();
+  const pause = httpRequest(`${url}/v1/sandboxes/${view.id}/pause`, { headers, agent, method: 'POST' }).end();
+  const answers = [stream, pause].map(async (outgoing) => {
+    const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+    response.resume();
+    await once(response, 'end');
+    return response.statusCode;
+  });
+  await begun.promise;
+  await once(stream, 'response');
+  const startedAt = performance.now();
+  const closed = edge.close();
+  goOn.resolve();
+  t.same(await Promise.all(answers), [200, 200]);
+  await closed;
+  t.ok(performance.now() - startedAt < 10_000, 'nobody waited for them to be idle for long');
 });
 
 t.test('close twice, and close without having listened', async () => {
@@ -127,10 +194,11 @@ async function post(
   url: URL,
   { key }: Team,
   body = {},
+  headers: Record<string, string> = {},
 ): Promise<{ statusCode: number | undefined; text: string }> {
   const outgoing = httpRequest(url, {
     method: 'POST',
-    headers: { 'x-api-key': key, 'content-type': 'application/json' },
+    headers: { 'x-api-key': key, 'content-type': 'application/json', ...headers },
     agent: false,
   });
   outgoing.end(JSON.stringify(body));

@@ -1,6 +1,6 @@
 import { ResizeRequest, sandboxCommands } from '../../actors/sandbox/protocol.ts';
 import { hasCode } from '../../errors/index.ts';
-import { CommandHeaders, isGone, SandboxPath, sendCommand } from '../commands.ts';
+import { CommandHeaders, goesOnAlone, isGone, SandboxPath, sendCommand } from '../commands.ts';
 import { ASKING, BODY, COMMANDS, KEYED } from '../error-sets.ts';
 import { type OwnSandbox, sandboxNotFound, sandboxOf } from '../plugins/rules.ts';
 import type { EdgeApp, EdgePorts } from '../ports.ts';
@@ -44,7 +44,8 @@ export function addResizeRoute(app: EdgeApp, ports: EdgePorts): void {
       try {
         return presentSandbox(await sendCommand(ports, request, resize, request.body));
       } catch (error) {
-        if (isLarger) await release(ports, sandbox, known.disk_size_mb, error);
+        // What may be growing now counts as grown; the answer to the same request, sent again, gives it back.
+        if (isLarger && !goesOnAlone(request)) await release(ports, sandbox, known.disk_size_mb, error);
         throw error;
       }
     },
