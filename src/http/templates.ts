@@ -18,14 +18,16 @@ import type { AdminTemplate, Template } from './schemas.ts';
 export const PLATFORM = 'platform';
 
 /**
- * The team whose template a request makes or changes.
+ * The team whose template or snapshot a request makes or changes.
  *
+ * @param team what the request names, if it can
  * @throws `FORBIDDEN` when it is the platform's and the key does not have the scope "admin"
  */
-export function changedTeamOf(request: FastifyRequest, team: string | undefined): string {
-  if (team !== PLATFORM) return principalOf(request).teamId;
-  requireScope(request, 'admin');
-  return PLATFORM_TEAM_ID;
+export function changedTeamOf(request: FastifyRequest, team?: string): string {
+  const teamId = team === PLATFORM ? PLATFORM_TEAM_ID : principalOf(request).teamId;
+  // Also with a key of the platform itself: what everybody uses needs more than "write".
+  if (teamId === PLATFORM_TEAM_ID) requireScope(request, 'admin');
+  return teamId;
 }
 
 /** A template as callers see it. */

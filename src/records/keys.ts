@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { ApiKey, type ApiKeyRecord, Team } from '../entities/index.ts';
 import { DormouseError, hasCode } from '../errors/index.ts';
+import { PLATFORM_TEAM_ID } from '../ids.ts';
 import type { Database } from './database.ts';
 import { lockTeam } from './quota.ts';
 import { requireStorable } from './storable.ts';
@@ -93,12 +94,19 @@ function keyOf(record: ApiKeyRecord): Key {
 /**
  * Adds a key to a team. The secret itself never comes here.
  *
- * @throws `TEAM_NOT_FOUND`, `INVALID_REQUEST` for a name that cannot be stored, `RECORDS_UNAVAILABLE`
+ * @throws `TEAM_NOT_FOUND`, `INVALID_REQUEST` for the team of the platform and for a name that cannot be stored,
+ * `RECORDS_UNAVAILABLE`
  */
 export async function createKey(
   db: Database,
   { teamId, hash, prefix, name, scopes, expiresAt }: Parameters<Records['createKey']>[0],
 ): Promise<Key> {
+  if (teamId === PLATFORM_TEAM_ID)
+    throw new DormouseError(
+      'INVALID_REQUEST',
+      'The team of the platform has no keys: what it owns belongs to everybody. A key of any team with the scope "admin" changes its templates, with "?team=platform".',
+      { data: { field: 'team' } },
+    );
   requireStorable(name, 'The name of the key');
   return await db.transaction(async (em) => {
     // The lock keeps the team from being deleted before the key is there.

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { DormouseError } from '../../src/errors/index.ts';
 import { AuditWriter } from '../../src/http/plugins/audit.ts';
+import { PLATFORM_TEAM_ID } from '../../src/ids.ts';
 import type { AuditEntry } from '../../src/records/types.ts';
 import { fakeClock } from '../support/fake-clock.ts';
 import { until } from '../support/nats.ts';
@@ -71,6 +72,12 @@ t.test('a key: shown once, works with its scopes, and no longer when it is revok
   for (const wrong of ['x', team.id, secret])
     t.match((await send('DELETE', `teams/${team.id}/keys/${wrong}`)).body, { code: 'KEY_NOT_FOUND' });
   t.match((await send('GET', `teams/${id}/keys`)).body, { code: 'TEAM_NOT_FOUND' });
+});
+
+t.test('the platform has no keys', async (t) => {
+  const made = await send('POST', `teams/${PLATFORM_TEAM_ID}/keys`, { name: 'x', scopes: ['write'] });
+  t.match(made.body, { status: 400, code: 'INVALID_REQUEST', detail: /team of the platform.*"admin"/ });
+  t.same((await send('GET', `teams/${PLATFORM_TEAM_ID}/keys`)).body, { keys: [] });
 });
 
 t.test('a key that has an end; ends that are none', async (t) => {

@@ -1,10 +1,20 @@
+import { randomUUID } from 'node:crypto';
 import t from 'tap';
 import type { TemplateDetails } from '../../src/actors/host/template-protocol.ts';
 import { DormouseError } from '../../src/errors/index.ts';
 import { newSandboxId, PLATFORM_TEAM_ID } from '../../src/ids.ts';
 import { templateRecordOf } from '../../src/records/template-record.ts';
 import { exampleTemplateDetails } from '../support/templates.ts';
-import { addHost, addRecord, addSandbox, ask, startWorld, type Team, type TestHost } from './support.ts';
+import {
+  addHost,
+  addKey,
+  addRecord,
+  addSandbox,
+  ask,
+  startWorld,
+  type Team,
+  type TestHost,
+} from './support.ts';
 
 const world = await startWorld(t);
 const { edge, records } = world;
@@ -111,6 +121,27 @@ t.test('those of the platform are changed by admins only', async (t) => {
   t.same(host.received, []);
   t.equal((await ask(t, edge, 'DELETE', `${url}?team=platform`, { key })).status, 200);
   t.match(host.received, [{ name: 'deleteTemplate', body: { team_id: PLATFORM_TEAM_ID } }]);
+});
+
+t.test('a key of the platform itself changes nothing of it without the scope "admin"', async (t) => {
+  const host = await addHost(t, world);
+  await addTemplate(PLATFORM_TEAM_ID, { name: 'ours', kind: 'snapshot' }, host);
+  // Nobody can make one any more; older versions let an admin do it.
+  const platform = { id: PLATFORM_TEAM_ID, key: `dm_${randomUUID()}` };
+  await addKey(world.records, platform, ['read', 'write']);
+  const { view, received } = await addSandbox(world, platform);
+  const refused = { status: 403, code: 'FORBIDDEN', scope: 'admin' };
+  const requests: Array<[method: string, path: string, body?: object]> = [
+    ['DELETE', 'templates/ours'],
+    ['DELETE', 'snapshots/ours'],
+    ['POST', 'templates', { name: 'new', sandbox_id: view.id }],
+    ['POST', 'snapshots', { name: 'new', sandbox_id: view.id }],
+  ];
+  for (const [method, path, body] of requests) {
+    const asked = { key: platform.key, ...(body && { body }) };
+    t.match((await ask(t, edge, method, `/v1/${path}`, asked)).body, refused, `${method} ${path}`);
+  }
+  t.same([...host.received, ...received], []);
 });
 
 t.test('one of the platform is deleted from every host that has it', async (t) => {

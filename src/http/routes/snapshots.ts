@@ -8,7 +8,7 @@ import { ownSandbox, snapshotNotFound, templateNameOf } from '../plugins/rules.t
 import type { EdgeApp, EdgePorts } from '../ports.ts';
 import { ref } from '../schemas.ts';
 import { removeTemplate } from '../template-removal.ts';
-import { presentTemplate, recordTemplate, replacedBy } from '../templates.ts';
+import { changedTeamOf, presentTemplate, recordTemplate, replacedBy } from '../templates.ts';
 
 const tags = ['Snapshots'];
 const closed = { additionalProperties: false } as const;
@@ -50,7 +50,7 @@ export function addSnapshotRoutes(app: EdgeApp, ports: EdgePorts): void {
     async (request, reply) => {
       const { sandbox_id, ...body } = request.body;
       const sandbox = ownSandbox(request, sandbox_id);
-      const before = await replacedBy(ports, request, { teamId: sandbox.teamId, ...body });
+      const before = await replacedBy(ports, request, { teamId: changedTeamOf(request), ...body });
       const details = await sendToSandbox(ports, request, sandbox, snapshot, body);
       const template = await recordTemplate(ports, details, before);
       return reply.code(201).header('location', `/v1/templates/${template.name}`).send(template);
@@ -102,7 +102,7 @@ export function addSnapshotRoutes(app: EdgeApp, ports: EdgePorts): void {
       },
     },
     async (request) => {
-      const { teamId } = principalOf(request);
+      const teamId = changedTeamOf(request);
       const found = await records.findTemplate(teamId, templateNameOf(request));
       if (found?.teamId !== teamId || found.kind !== 'snapshot') throw snapshotNotFound();
       await removeTemplate(ports, request, found);
