@@ -141,6 +141,24 @@ t.test('the audit log: what changes something, who did it, and what came of it',
     t.equal((await send('GET', `audit?${query}`)).status, 400, query);
 });
 
+t.test('the audit log: a wrong key is in it while it is looked at; without a key nothing is', async (t) => {
+  const own = await world.newEdge();
+  const post = async (headers: Record<string, string>, remoteAddress: string) =>
+    await own.inject({ method: 'POST', url: '/v1/sandboxes', headers, remoteAddress });
+  for (const headers of [{}, { 'x-api-key': '' }, { authorization: 'Basic x' }] as Record<string, string>[])
+    t.equal((await post(headers, '10.0.0.1')).statusCode, 401);
+  const statuses: number[] = [];
+  for (let guess = 0; guess < 40; guess++)
+    statuses.push((await post({ 'x-api-key': `guess-${guess}` }, '10.0.0.2')).statusCode);
+  t.same([...new Set(statuses)], [401, 429]);
+  await own.close();
+  const { entries } = (await send('GET', 'audit?limit=200')).body;
+  const from = (address: string) => entries.filter((entry: AuditEntry) => entry.address === address);
+  t.same(from('10.0.0.1'), []);
+  t.equal(from('10.0.0.2').length, statuses.filter((status) => status === 401).length);
+  t.match(from('10.0.0.2')[0], { action: 'createSandbox', key_id: null, code: 'UNAUTHENTICATED' });
+});
+
 const entryOf = (id: string): AuditEntry => ({
   id,
   at: new Date(0),

@@ -19,19 +19,27 @@ const WAITING_MAX = 10_000;
 const TARGET = /^[A-Za-z0-9._-]{1,64}(\/[A-Za-z0-9._-]{1,64})?$/;
 
 /**
- * Writes who did what: an entry for each request that could change something, after it was answered. Requests do not wait
- * for it; entries are written in batches, wait while the records are away, and are written before the edge has closed.
+ * Writes who did what: an entry for each request that could change something and for each wrong key, after it was answered.
+ * Requests do not wait for it; entries are written in batches, wait while the records are away, and are written before the edge
+ * has closed.
  */
 export function addAudit(app: EdgeApp, { records, clock, log }: EdgePorts): void {
   const writer = new AuditWriter(records, clock, log);
   app.addHook('onResponse', async (request, reply) => {
     const { rules } = request.routeOptions.config;
     if (!rules || request.method === 'GET' || request.method === 'HEAD') return;
-    // Somebody who guesses keys is slowed down; that must not fill the log.
-    if (request.problemCode === 'RATE_LIMITED') return;
+    if (!request.principal && !isWrongKey(request)) return;
     writer.add(entryOf(request, reply.statusCode, clock.nowMs()));
   });
   app.addHook('onClose', () => writer.close());
+}
+
+/**
+ * Whether the request came with a key that lets nobody in. There are only so many of them, for who guesses is slowed down. Whoever
+ * sends no key, or is told to come later, has done nothing and must not fill the log.
+ */
+function isWrongKey({ hasKey, problemCode }: FastifyRequest): boolean {
+  return hasKey && problemCode === 'UNAUTHENTICATED';
 }
 
 function entryOf(request: FastifyRequest, status: number, nowMs: number): AuditEntry {

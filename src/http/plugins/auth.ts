@@ -10,6 +10,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Who sends the request; undefined on routes without a key. Set by `addAuth`. */
     principal: Principal | undefined;
+    /** Whether a key was sent, whosever it is. Set by `addAuth`; false where none is asked for. */
+    hasKey: boolean;
   }
 }
 
@@ -34,6 +36,7 @@ export const NOBODY_IN_PARTICULAR: Principal = {
 export function addAuth(app: EdgeApp, { records, clock, log, auth = 'keys' }: EdgePorts): KeyCache {
   const keys = new KeyCache(records, clock, log);
   app.decorateRequest('principal', undefined);
+  app.decorateRequest('hasKey', false);
   app.addHook('onRequest', async (request) => {
     const { rules } = request.routeOptions.config;
     if (!rules) return;
@@ -41,7 +44,9 @@ export function addAuth(app: EdgeApp, { records, clock, log, auth = 'keys' }: Ed
       requireLocalCaller(request);
       request.principal = NOBODY_IN_PARTICULAR;
     } else {
-      request.principal = await keys.ownerOf(keyOf(request), request.ip);
+      const key = keyOf(request);
+      request.hasKey = true;
+      request.principal = await keys.ownerOf(key, request.ip);
     }
     requireScope(request, rules.scope);
   });
