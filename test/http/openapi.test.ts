@@ -71,6 +71,14 @@ t.test('every route lists its errors by status and code, those of every key amon
   }
 });
 
+t.test('what changes something takes an Idempotency-Key, but for what admins do', async (t) => {
+  for (const { name, path, operation } of operations) {
+    const takes = operation.parameters?.some((one) => one.in === 'header' && one.name === 'idempotency-key');
+    const changes = path.startsWith('/v1') && !name.startsWith('get ') && !path.startsWith('/v1/admin');
+    t.equal(takes ?? false, changes, name);
+  }
+});
+
 t.test('the body of a create may be empty: all of it has defaults', async (t) => {
   const schema = document.paths['/v1/sandboxes']?.post?.requestBody?.content['application/json']?.schema;
   t.notOk((schema as { required?: unknown }).required);

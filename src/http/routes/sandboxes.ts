@@ -179,6 +179,7 @@ export function addSandboxRoutes(app: EdgeApp, ports: EdgePorts): void {
         description: 'One that is gone already is answered with its record.',
         tags,
         params: SandboxPath,
+        headers: CommandHeaders,
         response: { 200: ref('Sandbox') },
       },
       config: {

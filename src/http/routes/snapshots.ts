@@ -83,6 +83,7 @@ export function addSnapshotRoutes(app: EdgeApp, ports: EdgePorts): void {
         summary: 'Removes a snapshot, unless disks stand on its image.',
         tags,
         params: Type.Object({ name: Type.String({ description: 'Name of the snapshot' }) }),
+        headers: CommandHeaders,
         response: { 200: ref('Template') },
       },
       config: {

@@ -3,6 +3,7 @@ import { hostCommands } from '../../actors/host/protocol.ts';
 import { TemplateKind } from '../../actors/host/template-protocol.ts';
 import { PLATFORM_TEAM_ID } from '../../ids.ts';
 import type { TemplateRecord } from '../../records/types.ts';
+import { CommandHeaders } from '../commands.ts';
 import { ASKING, BODY, KEYED } from '../error-sets.ts';
 import { principalOf } from '../plugins/auth.ts';
 import { templateNameOf, templateNotFound } from '../plugins/rules.ts';
@@ -83,6 +84,7 @@ export function addTemplateRoutes(app: EdgeApp, ports: EdgePorts): void {
           '`TEMPLATE_IN_USE` and their ids in `users`: without the image they could not be read any more.',
         tags,
         params: TemplatePath,
+        headers: CommandHeaders,
         querystring: TeamQuery,
         response: { 200: ref('Template') },
       },
