@@ -101,4 +101,10 @@ t.test('the stream of a host: from now on or after a number; what was missed is 
   t.same(numbers(await fresh.until(4)), [3, 4, 5, 1]);
   const again = await open('5');
   t.match(await again.until(1), [{ id: '1', data: { to: 'starting' } }]);
+
+  const tooLarge = await ask(t, edge, 'GET', `/v1/admin/hosts/${host.id}/inspections/host/stream`, {
+    key: admin.key,
+    headers: { 'last-event-id': '2147483648' },
+  });
+  t.match(tooLarge.body, { status: 400, code: 'INVALID_REQUEST', field: 'last-event-id' });
 });

@@ -241,12 +241,15 @@ t.test('the stream: nobody looks any more when the reader has gone', async (t) =
 t.test('the stream: what is no number is refused; a HEAD opens none', async (t) => {
   const { team, view } = await watched(t);
   const url = `/v1/sandboxes/${view.id}/inspection/stream`;
-  for (const id of ['x', '-1', '1.5', '9'.repeat(16)])
+  for (const id of ['x', '-1', '1.5', '2147483648', '9'.repeat(16)])
     t.match(
       (await ask(t, edge, 'GET', url, { ...team, headers: { 'last-event-id': id } })).body,
       { status: 400, code: 'INVALID_REQUEST' },
       id,
     );
-  t.match((await ask(t, edge, 'GET', `${url}?after_seq=-1`, team)).body, { code: 'INVALID_REQUEST' });
+  for (const seq of ['-1', '2147483648'])
+    t.match((await ask(t, edge, 'GET', `${url}?after_seq=${seq}`, team)).body, { code: 'INVALID_REQUEST' });
+  const headers = { 'last-event-id': '2147483647' };
+  t.equal((await ask(t, edge, 'GET', url, { ...team, headers })).status, 200);
   t.equal((await edge.inject({ method: 'HEAD', url, headers: { 'x-api-key': team.key } })).statusCode, 405);
 });

@@ -8,25 +8,19 @@ import { type OwnSandbox, sandboxNotFound, sandboxOf } from '../plugins/rules.ts
 import type { EdgeApp, EdgePorts } from '../ports.ts';
 import { inspectionOf, presentInspection } from '../present.ts';
 import { ref } from '../schemas.ts';
+import { LastSeqHeaders, lastSeqOf, SEQ_MAX } from '../transition-number.ts';
 
 const tags = ['Sandboxes'];
 
 /** How many transitions of the history are read at once. */
 const PAGE = 200;
 
-/** Number of a transition, as the id of an event. */
-export const LastSeqHeaders = Type.Object({
-  'last-event-id': Type.Optional(
-    Type.String({ pattern: '^\\d{1,15}$', description: 'Id of the last event that was read' }),
-  ),
-});
-
 const StreamQuery = Type.Object(
   {
     after_seq: Type.Optional(
       Type.Integer({
         minimum: 0,
-        maximum: Number.MAX_SAFE_INTEGER,
+        maximum: SEQ_MAX,
         description:
           'Begins after this transition, when there is no `Last-Event-ID`; from now on when absent',
       }),
@@ -79,10 +73,10 @@ export function addInspectionRoutes(app: EdgeApp, ports: EdgePorts, streams: Eve
     },
     async (request, reply) => {
       const sandbox = sandboxOf(request);
+      const lastSeq = lastSeqOf(request) ?? request.query.after_seq;
       const record = await records.findSandbox(sandbox.teamId, sandbox.id);
       if (!record) throw sandboxNotFound();
-      const lastId = request.headers['last-event-id'];
-      const afterSeq = lastId === undefined ? (request.query.after_seq ?? record.seq) : Number(lastId);
+      const afterSeq = lastSeq ?? record.seq;
       return streams.answer(request, reply, async (stream) => {
         if (!isGone(record) || afterSeq < record.seq)
           return await followActor(ports, followed(sandbox), afterSeq, stream);

@@ -5,13 +5,14 @@ import { sandboxNotFound, sandboxOf } from '../plugins/rules.ts';
 import type { EdgeApp, EdgePorts } from '../ports.ts';
 import { presentTransition } from '../present.ts';
 import { ref } from '../schemas.ts';
+import { SEQ_MAX } from '../transition-number.ts';
 
 const TransitionsQuery = Type.Object(
   {
     after_seq: Type.Integer({
       minimum: 0,
       default: 0,
-      maximum: Number.MAX_SAFE_INTEGER,
+      maximum: SEQ_MAX,
       description: 'Only those after this one: `seq` of the last one of the page before',
     }),
     limit: Type.Integer({ minimum: 1, maximum: 200, default: 100 }),

@@ -14,7 +14,7 @@ import { ASKING, KEYED } from '../../error-sets.ts';
 import { EVENTS, type EventStreams } from '../../event-stream.ts';
 import { type Followed, followActor } from '../../follow-actor.ts';
 import type { EdgeApp, EdgePorts } from '../../ports.ts';
-import { LastSeqHeaders } from '../inspection.ts';
+import { LastSeqHeaders, lastSeqOf } from '../../transition-number.ts';
 
 const tags = ['Admin'];
 const closed = { additionalProperties: false } as const;
@@ -101,9 +101,9 @@ export function addHostRoutes(app: EdgeApp, ports: EdgePorts, streams: EventStre
     },
     async (request, reply) => {
       const { host, kind } = request.params;
+      const lastSeq = lastSeqOf(request);
       const { now } = await askHost(host, hostCommands.inspect, { kind }, requestOptionsOf(request));
-      const lastId = request.headers['last-event-id'];
-      const afterSeq = lastId === undefined ? now.seq : Number(lastId);
+      const afterSeq = lastSeq ?? now.seq;
       return streams.answer(request, reply, (stream) =>
         followActor(ports, followed(host, kind), afterSeq, stream),
       );
