@@ -26,6 +26,7 @@ export const catalogue = {
   MACHINE_NOT_FOUND: { status: 404, answer: 'refused', title: 'There is no such machine' },
   QUOTA_EXCEEDED: { status: 403, answer: 'refused', title: "The team's quota does not allow this" },
   METHOD_NOT_ALLOWED: { status: 405, answer: 'refused', title: 'The route does not take this method' },
+  REQUEST_TIMEOUT: { status: 408, answer: 'retry', title: 'The request did not come in time' },
   SANDBOX_WRONG_STATE: {
     status: 409,
     answer: 'refused',
@@ -34,7 +35,7 @@ export const catalogue = {
   TEMPLATE_EXISTS: { status: 409, answer: 'refused', title: 'There is a template of this name' },
   TEMPLATE_IN_USE: { status: 409, answer: 'refused', title: 'Disks stand on the image of the template' },
   TEAM_IN_USE: { status: 409, answer: 'refused', title: 'The team has sandboxes or templates' },
-  UPLOAD_BROKEN: { status: 409, answer: 'refused', title: 'The upload lacks a part' },
+  UPLOAD_BROKEN: { status: 409, answer: 'retry', title: 'The upload lacks a part' },
   TEMPLATE_INVALID: { status: 422, answer: 'refused', title: 'The file cannot become a template' },
   TEMPLATE_NOT_READY: {
     status: 422,
@@ -48,6 +49,7 @@ export const catalogue = {
     answer: 'refused',
     title: 'The idempotency key was used for another request',
   },
+  HEADERS_TOO_LARGE: { status: 431, answer: 'refused', title: 'Path and headers are too large' },
   RATE_LIMITED: { status: 429, answer: 'retry', title: 'Too many requests' },
 
   // Running a command in the guest.

@@ -9,10 +9,11 @@ import { DormouseError } from '../errors/index.ts';
 import { EventStreams } from './event-stream.ts';
 import { addAudit } from './plugins/audit.ts';
 import { addAuth } from './plugins/auth.ts';
+import { answerBadConnection, HEADERS_MS_MAX } from './plugins/bad-connections.ts';
 import { addBodies } from './plugins/bodies.ts';
 import { addCallers } from './plugins/callers.ts';
 import { addConnections } from './plugins/connections.ts';
-import { addErrors, answerBadConnection, sendProblem } from './plugins/errors.ts';
+import { addErrors, sendProblem } from './plugins/errors.ts';
 import { addMethods } from './plugins/methods.ts';
 import { addOpenapi } from './plugins/openapi.ts';
 import { addRequests, requestIdOf } from './plugins/requests.ts';
@@ -40,8 +41,6 @@ import { addUsageRoute } from './routes/usage.ts';
 
 /** Largest body of a route that says nothing else, in bytes. */
 const BODY_BYTES_MAX = 256 * 1024;
-/** How long a caller may take to send its headers, in milliseconds. Answers may take as long as they need. */
-const HEADERS_MS_MAX = 10_000;
 /** How long a connection without a request is kept, in milliseconds: longer than load balancers do, so that they close it. */
 const IDLE_MS_MAX = 72_000;
 const DRAIN_MS = 10_000;

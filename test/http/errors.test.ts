@@ -1,8 +1,11 @@
 import { request as httpRequest } from 'node:http';
 import net from 'node:net';
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import t from 'tap';
 import { catalogue, DormouseError, type ErrorCode } from '../../src/errors/index.ts';
 import { listenEdge } from '../../src/http/index.ts';
+import { answerBadConnection } from '../../src/http/plugins/bad-connections.ts';
 import { withoutHostPaths } from '../../src/http/present.ts';
 import { errorOf, problemHeaders, problemOf } from '../../src/http/problem.ts';
 import { addSandbox, addScheduler, ask, startWorld } from './support.ts';
@@ -156,13 +159,22 @@ t.test('every answer has the security headers; nothing is cached, nothing may be
 t.test('what is not HTTP is answered with a problem, and the connection is closed', async (t) => {
   const other = await world.newEdge();
   const url = new URL(await listenEdge(other, { host: '127.0.0.1', port: 0 }));
-  for (const sent of ['nonsense\r\n\r\n', `GET / HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`]) {
+  const tooLarge = `GET / HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`;
+  const cases: Array<[sent: string, line: string, problem: object]> = [
+    ['nonsense\r\n\r\n', '400 Bad Request', { code: 'INVALID_REQUEST', status: 400 }],
+    [
+      tooLarge,
+      '431 Request Header Fields Too Large',
+      { code: 'HEADERS_TOO_LARGE', retryable: false, limit_bytes: 16_384 },
+    ],
+  ];
+  for (const [sent, line, problem] of cases) {
     const socket = net.connect(Number(url.port), url.hostname);
     socket.end(sent);
     let text = '';
     for await (const chunk of socket) text += chunk;
-    t.match(text, /^HTTP\/1\.1 400 Bad Request\r\n/);
-    t.match(JSON.parse(text.split('\r\n\r\n')[1] ?? ''), { code: 'INVALID_REQUEST', status: 400 });
+    t.equal(text.split('\r\n')[0], `HTTP/1.1 ${line}`);
+    t.match(JSON.parse(text.split('\r\n\r\n')[1] ?? ''), problem);
   }
   const length = await new Promise<number | undefined>((resolve, reject) => {
     const outgoing = httpRequest(
@@ -209,4 +221,13 @@ t.test('paths of the host are taken out of texts, words and addresses are not', 
     withoutHostPaths('see http://localhost/v1/sandboxes/x or /docs'),
     'see http://localhost/v1/sandboxes/x or /docs',
   );
+});
+
+t.test('headers that do not come are answered with 408', async (t) => {
+  const socket = new PassThrough();
+  const error = Object.assign(new Error('Request timeout'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' });
+  answerBadConnection(error, socket as unknown as net.Socket);
+  const [head = '', body = ''] = (await text(socket)).split('\r\n\r\n');
+  t.match(head, /^HTTP\/1\.1 408 Request Timeout\r\n/);
+  t.match(JSON.parse(body), { code: 'REQUEST_TIMEOUT', retryable: true, limit_s: 10 });
 });

@@ -243,7 +243,7 @@ t.test('a caller that sends nothing for a minute is told so', async (t) => {
   );
   for (const fire of [...waits]) fire();
   const { status, body } = await answer;
-  t.match([status, JSON.parse(body)], [409, { code: 'UPLOAD_BROKEN', idle_s: 60 }]);
+  t.match([status, JSON.parse(body)], [409, { code: 'UPLOAD_BROKEN', retryable: true, idle_s: 60 }]);
   await until(() => host.uploads.size === 0, 'it is forgotten');
   const closed = once(outgoing, 'close');
   await until(() => waits.size > 0, 'the rest may take as long as other bodies');
@@ -273,7 +273,7 @@ t.test('a body that comes too slowly ends other requests', async (t) => {
   outgoing.write('{"a');
   await until(() => waits.size === 1, 'the rest is waited for');
   for (const fire of [...waits]) fire();
-  t.match(await answer, { status: 400, body: /SLOW_BODY/ });
+  t.match(await answer, { status: 408, body: /"REQUEST_TIMEOUT"/ });
   const quick = await slow.inject({ method: 'GET', url: '/healthz' });
   t.equal(quick.statusCode, 200);
 });

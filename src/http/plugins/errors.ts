@@ -1,8 +1,5 @@
-import { STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { DormouseError, type ErrorCode } from '../../errors/index.ts';
-import { newRequestId } from '../../ids.ts';
+import type { DormouseError, ErrorCode } from '../../errors/index.ts';
 import type { EdgeApp } from '../ports.ts';
 import { errorOf, PROBLEM_TYPE, type ProblemDocument, problemHeaders, problemOf } from '../problem.ts';
 import { reasonOf } from './callers.ts';
@@ -41,30 +38,4 @@ function errorFor(request: FastifyRequest, thrown: unknown): DormouseError {
   const error = reasonOf(errorOf(thrown, request.id), request);
   request.problemCode = error.code;
   return error;
-}
-
-/** Answers what is not HTTP, too long or too slow. There is no request yet: only a connection. */
-export function answerBadConnection(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const problem = problemOf(
-    new DormouseError(
-      'INVALID_REQUEST',
-      `The connection did not carry a valid HTTP request (${error.code}).`,
-    ),
-    newRequestId(),
-  );
-  const body = JSON.stringify(problem);
-  socket.end(
-    [
-      `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
-      `Content-Type: ${PROBLEM_TYPE}`,
-      `Content-Length: ${Buffer.byteLength(body)}`,
-      'Connection: close',
-      '',
-      body,
-    ].join('\r\n'),
-  );
 }

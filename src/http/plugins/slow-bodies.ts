@@ -1,8 +1,9 @@
 import { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '../../clock.ts';
+import { DormouseError } from '../../errors/index.ts';
 import type { EdgeApp } from '../ports.ts';
-import { answerBadConnection } from './errors.ts';
+import { endWith } from './bad-connections.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -38,10 +39,17 @@ function limitBody(clock: Clock, { raw }: FastifyRequest, reply: FastifyReply): 
   const timer = clock.after(BODY_MS_MAX, () => {
     if (raw.complete) return;
     if (reply.raw.headersSent) raw.socket.destroy();
-    else
-      answerBadConnection(Object.assign(new Error('The body is slow.'), { code: 'SLOW_BODY' }), raw.socket);
+    else endWith(bodyTimeout(), raw.socket);
   });
   for (const end of ['end', 'close', 'error'] as const) raw.once(end, () => timer.cancel());
+}
+
+function bodyTimeout(): DormouseError {
+  return new DormouseError(
+    'REQUEST_TIMEOUT',
+    `The body did not come to its end within ${BODY_MS_MAX / 1000} seconds. Send the request again.`,
+    { data: { limit_s: BODY_MS_MAX / 1000 } },
+  );
 }
 
 function mayHaveBody(headers: FastifyRequest['headers']): boolean {
