@@ -6,6 +6,7 @@ import {
   type TlsOptions,
   usernamePasswordAuthenticator,
 } from '@nats-io/transport-node';
+import { type NatsAddress, parseNatsUrl } from '../addresses.ts';
 import type { Clock } from '../clock.ts';
 import { DormouseError, messageOf } from '../errors/index.ts';
 import type { Logger } from '../log.ts';
@@ -41,11 +42,11 @@ const RECONNECT_JITTER_MS = 500;
 const PING_INTERVAL_MS = 10_000;
 
 /**
- * @throws `BUS_UNAVAILABLE` when the first connection cannot be made, `CONFIG_INVALID` when the URL is not one
+ * @throws `BUS_UNAVAILABLE` when the first connection cannot be made, `CONFIG_INVALID` when the URL is not one of NATS
  */
 export async function openConnection(options: ConnectionOptions): Promise<Connection> {
   const { log, name } = options;
-  const { servers, authenticator } = parseUrl(options);
+  const { servers, authenticator, tls } = targetOf(options);
   const nc = await connect({
     servers,
     name,
@@ -62,7 +63,7 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
     maxPingOut: 2,
     noAsyncTraces: true,
     ...(authenticator ? { authenticator } : {}),
-    ...(options.tls ? { tls: options.tls } : {}),
+    ...(tls ? { tls } : {}),
     ...(options.inboxPrefix ? { inboxPrefix: options.inboxPrefix } : {}),
   }).catch((cause: unknown) => {
     throw new DormouseError(
@@ -111,30 +112,27 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
 }
 
 /** The client takes servers without credentials, so user and password are taken out of the URL. */
-function parseUrl(options: ConnectionOptions): {
+function targetOf(options: ConnectionOptions): {
   servers: string[];
   authenticator: Authenticator | undefined;
+  tls: TlsOptions | undefined;
 } {
-  let authenticator = options.nkeySeed ? nkeyAuthenticator(options.nkeySeed) : undefined;
-  const servers = options.url.split(',').map((text) => {
-    let url: URL;
-    try {
-      url = new URL(text.includes('://') ? text.trim() : `nats://${text.trim()}`);
-    } catch (error) {
-      throw new DormouseError(
-        'CONFIG_INVALID',
-        `The address of the NATS server is not a URL: ${messageOf(error)}`,
-      );
-    }
-    if (url.username && !authenticator) {
-      authenticator = usernamePasswordAuthenticator(
-        decodeURIComponent(url.username),
-        decodeURIComponent(url.password),
-      );
-    }
-    return `${url.protocol}//${url.host}`;
-  });
-  return { servers, authenticator };
+  const { servers, login, isTls } = addressOf(options.url);
+  const byLogin = login && usernamePasswordAuthenticator(login.user, login.password);
+  return {
+    servers,
+    authenticator: options.nkeySeed ? nkeyAuthenticator(options.nkeySeed) : byLogin,
+    // With options, even empty ones, the client refuses a server without TLS before it sends anything.
+    tls: options.tls ?? (isTls ? {} : undefined),
+  };
+}
+
+function addressOf(url: string): NatsAddress {
+  try {
+    return parseNatsUrl(url);
+  } catch (error) {
+    throw new DormouseError('CONFIG_INVALID', `The address of the NATS server ${messageOf(error)}.`);
+  }
 }
 
 /** The error of everything that needs a connection while there is none. */

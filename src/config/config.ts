@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { DormouseError } from '../errors/index.ts';
+import { DormouseError, messageOf } from '../errors/index.ts';
 import { isLoopback } from '../loopback.ts';
 import { type Variable, type VariableKey, variables } from './variables.ts';
 
@@ -21,17 +21,17 @@ export type Config = {
 /**
  * Reads the settings from an environment.
  *
- * @throws `CONFIG_INVALID` that names every wrong variable, its value and what would be right, and every variable that
- * begins with `DORMOUSE_` but is not known (a misspelled one is silent otherwise)
+ * @throws `CONFIG_INVALID` that names every wrong variable, its value unless that may be secret, and what would be right, and
+ * every variable that begins with `DORMOUSE_` but is not known (a misspelled one is silent otherwise)
  */
 export function loadConfig(environment: Readonly<Record<string, string | undefined>> = process.env): Config {
   const problems: string[] = [];
   const values: Record<string, unknown> = {};
   for (const [key, variable] of Object.entries(variables) as Array<[VariableKey, Variable]>) {
-    const text = environment[variable.name] || variable.fallback;
+    const text = givenText(variable, environment) || variable.fallback;
     if (text === undefined) continue;
     const value = parse(variable, text);
-    if (value instanceof Error) problems.push(`${variable.name}=${JSON.stringify(text)}: ${value.message}`);
+    if (value instanceof Error) problems.push(`${shown(variable, text)}: ${value.message}`);
     else values[key] = value;
   }
   const { auth, httpHost } = values as Partial<Config>;
@@ -55,6 +55,20 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
   return values as Config;
 }
 
+/** Around an address or a secret there is white space when it was read from a file: it does not belong to it. */
+function givenText(
+  variable: Variable,
+  environment: Readonly<Record<string, string | undefined>>,
+): string | undefined {
+  const text = environment[variable.name];
+  return variable.kind === 'url' || variable.isSecret ? text?.trim() : text;
+}
+
+/** The setting in a message. An address may have a password in it. */
+function shown({ name, kind, isSecret }: Variable, text: string): string {
+  return kind === 'url' || isSecret ? name : `${name}=${JSON.stringify(text)}`;
+}
+
 function parse(variable: Variable, text: string): unknown {
   switch (variable.kind) {
     case 'integer': {
@@ -75,7 +89,12 @@ function parse(variable: Variable, text: string): unknown {
         ? text
         : new Error(`must be one of ${variable.choices?.join(', ')}`);
     case 'url':
-      return URL.canParse(text) ? text : new Error('must be a URL');
+      try {
+        variable.check?.(text);
+        return text;
+      } catch (error) {
+        return new Error(messageOf(error));
+      }
     case 'path':
       return path.resolve(text);
     case 'string':

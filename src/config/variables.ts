@@ -1,5 +1,6 @@
 import os from 'node:os';
 import path from 'node:path';
+import { checkHttpUrl, databaseName, parseNatsUrl } from '../addresses.ts';
 import { HOST_ID_PATTERN } from '../ids.ts';
 
 /**
@@ -15,6 +16,10 @@ export interface Variable {
   choices?: readonly string[];
   /** For a string: what it must match. */
   pattern?: string;
+  /** For a URL: throws an `Error` that says what would be right. */
+  check?: (text: string) => unknown;
+  /** Never shown in a message, as a URL, which may have a password in it. */
+  isSecret?: true;
   min?: number;
   max?: number;
   /** For tests: taken, but shown neither in the help nor in the README. */
@@ -58,7 +63,8 @@ export const variables = {
     name: 'NATS_URL',
     kind: 'url',
     fallback: undefined,
-    help: 'NATS server to use, such as nats://user:password@host:4222; without it one is started',
+    check: parseNatsUrl,
+    help: 'NATS servers to use, separated by commas, such as nats://user:password@host:4222, or tls://host:4222; without it one is started',
   },
   natsName: {
     name: 'DORMOUSE_NATS_NAME',
@@ -70,11 +76,13 @@ export const variables = {
     name: 'DATABASE_URL',
     kind: 'url',
     fallback: undefined,
+    check: databaseName,
     help: 'PostgreSQL database to use, such as postgresql://user@host/dormouse; without it one is started',
   },
   apiKey: {
     name: 'DORMOUSE_API_KEY',
     kind: 'string',
+    isSecret: true,
     fallback: undefined,
     help: "API key that the first start accepts, and that the client commands send; without it one is made and kept in the data directory's file api-key",
   },
@@ -82,6 +90,7 @@ export const variables = {
     name: 'DORMOUSE_URL',
     kind: 'url',
     fallback: undefined,
+    check: checkHttpUrl,
     help: 'address of the edge for the client commands; without it that of the server which runs on this data directory',
   },
   hostId: {

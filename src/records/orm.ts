@@ -1,5 +1,6 @@
 import { Migrator } from '@mikro-orm/migrations';
 import { defineConfig, type Options } from '@mikro-orm/postgresql';
+import { databaseName } from '../addresses.ts';
 import { entities } from '../entities/index.ts';
 import { migrations } from '../entities/migrations/index.ts';
 import { DormouseError, messageOf } from '../errors/index.ts';
@@ -19,7 +20,7 @@ const STATEMENT_TIMEOUT_MS = 5_000;
 /** How long an answer is waited for, in milliseconds: longer than the server's own limit, for a server that is gone. */
 const ANSWER_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 1_000;
 
-/** What the command line of MikroORM, the migrations and the records share. */
+/** What the command line of MikroORM, the migrations and the records share. Throws `CONFIG_INVALID` for a URL that is not usable. */
 export function ormOptions(url: string, log?: Logger): Options {
   return defineConfig({
     entities,
@@ -32,7 +33,7 @@ export function ormOptions(url: string, log?: Logger): Options {
       // The entities and the database are compared directly; a snapshot would be written for every database name.
       snapshot: false,
     },
-    dbName: databaseName(url),
+    dbName: nameOf(url),
     logger: (message) => log?.debug({ orm: message }, 'message of the ORM'),
     debug: ['info'],
     colors: false,
@@ -65,23 +66,10 @@ export function patient(url: string): Record<string, unknown> {
   };
 }
 
-/**
- * Name of the database in a connection URL. libpq's form without a host, `postgresql://user@/name?host=/folder`, is no
- * URL for WHATWG, so a host is put in.
- *
- * @throws `CONFIG_INVALID`
- */
-export function databaseName(url: string): string {
+function nameOf(url: string): string {
   try {
-    const { protocol, pathname } = new URL(url.replace('@/', '@localhost/'));
-    const name = decodeURIComponent(pathname.slice(1));
-    if (!/^postgres(ql)?:$/.test(protocol)) throw new Error(`the scheme is ${protocol}`);
-    if (!name) throw new Error('it names no database');
-    return name;
+    return databaseName(url);
   } catch (error) {
-    throw new DormouseError(
-      'CONFIG_INVALID',
-      `DATABASE_URL is not usable: ${messageOf(error)}. It must look like postgresql://user:password@host/database or postgresql://user@/database?host=/folder/of/socket.`,
-    );
+    throw new DormouseError('CONFIG_INVALID', `The address of the database ${messageOf(error)}.`);
   }
 }
