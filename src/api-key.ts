@@ -7,12 +7,31 @@ const KEY_BYTES = 20;
 /** How much of a key is shown in lists and logs. */
 const PREFIX_CHARS = 8;
 
+/** Shorter ones can be guessed, and their first characters, which are shown, would tell too much of them. */
+const KEY_CHARS_MIN = 20;
+/** Longest key that is looked at, in characters; ours have 43. */
+export const KEY_CHARS_MAX = 512;
+/** Others do not fit into a header. */
+const KEY_FORM = new RegExp(`^[\\x21-\\x7e]{${KEY_CHARS_MIN},${KEY_CHARS_MAX}}$`);
+
 /** What is stored of a key. */
 export interface StoredKey {
   /** SHA-256 of the whole key, hexadecimal. */
   hash: string;
   /** First characters of the key, for people to tell keys apart. */
   prefix: string;
+}
+
+/**
+ * Looks at a key that somebody chose.
+ *
+ * @throws `Error` that says what would be right, and nothing of the key
+ */
+export function checkApiKey(text: string): void {
+  if (!KEY_FORM.test(text))
+    throw new Error(
+      `must be ${KEY_CHARS_MIN} to ${KEY_CHARS_MAX} letters, digits and signs of ASCII without spaces, such as what \`openssl rand -hex 20\` prints`,
+    );
 }
 
 /** A new key, such as `dm_0f…`. It cannot be found out again from what is stored of it. */

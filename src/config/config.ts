@@ -88,19 +88,18 @@ function parse(variable: Variable, text: string): unknown {
       return variable.choices?.includes(text)
         ? text
         : new Error(`must be one of ${variable.choices?.join(', ')}`);
+    case 'path':
+      return path.resolve(text);
     case 'url':
+    case 'string':
+      if (variable.pattern !== undefined && !new RegExp(variable.pattern).test(text))
+        return new Error(`must have the form ${variable.pattern}`);
       try {
         variable.check?.(text);
         return text;
       } catch (error) {
         return new Error(messageOf(error));
       }
-    case 'path':
-      return path.resolve(text);
-    case 'string':
-      return variable.pattern === undefined || new RegExp(variable.pattern).test(text)
-        ? text
-        : new Error(`must have the form ${variable.pattern}`);
   }
 }
 

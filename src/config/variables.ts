@@ -1,6 +1,7 @@
 import os from 'node:os';
 import path from 'node:path';
 import { checkHttpUrl, databaseName, parseNatsUrl } from '../addresses.ts';
+import { checkApiKey } from '../api-key.ts';
 import { HOST_ID_PATTERN } from '../ids.ts';
 
 /**
@@ -16,7 +17,7 @@ export interface Variable {
   choices?: readonly string[];
   /** For a string: what it must match. */
   pattern?: string;
-  /** For a URL: throws an `Error` that says what would be right. */
+  /** For a string or URL: throws an `Error` that says what would be right. */
   check?: (text: string) => unknown;
   /** Never shown in a message, as a URL, which may have a password in it. */
   isSecret?: true;
@@ -84,7 +85,8 @@ export const variables = {
     kind: 'string',
     isSecret: true,
     fallback: undefined,
-    help: "API key that the first start accepts, and that the client commands send; without it one is made and kept in the data directory's file api-key",
+    check: checkApiKey,
+    help: "API key that the first start accepts, and that the client commands send, at least 20 characters; without it one is made and kept in the data directory's file api-key",
   },
   url: {
     name: 'DORMOUSE_URL',

@@ -11,7 +11,7 @@ import type {
 import { catalogue, type ErrorCode } from '../../src/errors/index.ts';
 import { exampleTransition, exampleView } from '../support/bus.ts';
 
-export const API_KEY = 'dm_test_key';
+export const API_KEY = 'dm_test_key_of_the_edge';
 
 /** Runs what an exec asks for, and passes on its output. */
 export type RunExec = (

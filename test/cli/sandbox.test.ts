@@ -160,9 +160,12 @@ t.test('what the server refuses', async (t) => {
     allowed: ['resume', 'destroy'],
   });
 
-  const wrongKey = await dormouse(['sandbox', 'get', id], { ...edge.settings, DORMOUSE_API_KEY: 'wrong' });
+  const withKey = (key: string) =>
+    dormouse(['sandbox', 'get', id], { ...edge.settings, DORMOUSE_API_KEY: key });
+  const wrongKey = await withKey('dm_of_nobody_whatsoever');
   t.equal(wrongKey.status, 1);
   t.match(wrongKey.stderr, /UNAUTHENTICATED/);
+  t.equal((await withKey(`${API_KEY}\n`)).status, 0, 'the end of a line is not part of a key');
 });
 
 t.test('a server that is not there, or not ours', async (t) => {
@@ -181,6 +184,18 @@ t.test('a server that is not there, or not ours', async (t) => {
   const foreign = await dormouse(['sandbox', 'list', '--json'], { DORMOUSE_URL: `http://127.0.0.1:${port}` });
   t.equal(foreign.status, 1);
   t.match(json(foreign), { code: 'BAD_REPLY' });
+
+  const noScheme = await dormouse(['sandbox', 'list'], { DORMOUSE_URL: 'localhost:7070' });
+  t.equal(noScheme.status, 1);
+  t.match(noScheme.stderr, /CONFIG_INVALID.*DORMOUSE_URL: must begin with http:/s);
+
+  const notAscii = await dormouse(['sandbox', 'list'], {
+    DORMOUSE_URL: `http://127.0.0.1:${port}`,
+    DORMOUSE_API_KEY: 'ключ',
+  });
+  t.equal(notAscii.status, 1);
+  t.match(notAscii.stderr, /CONFIG_INVALID.*DORMOUSE_API_KEY: must be 20 to 512/s);
+  t.notMatch(notAscii.stderr, /ключ/);
 
   const misspelled = await dormouse(['sandbox', 'list'], { DORMOUSE_URRL: 'x' });
   t.equal(misspelled.status, 1);
@@ -208,6 +223,11 @@ t.test('the server of the data directory is found', async (t) => {
   const foreign = await list({ DORMOUSE_URL: elsewhere.settings.DORMOUSE_URL });
   t.equal(foreign.status, 1);
   t.equal(elsewhere.requests[0]?.headers.authorization, undefined, 'the key goes to no other server');
+
+  await write('api-key', 'ключ');
+  const noKey = await list({});
+  t.match(noKey.stderr, /CONFIG_INVALID.*api-key holds no API key.*remove the file/s);
+  t.notMatch(noKey.stderr, /ключ/);
 
   await write('server.json', '{"url": 1}');
   t.match((await list({})).stderr, /server\.json is damaged/);

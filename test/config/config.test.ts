@@ -66,7 +66,7 @@ t.test('each kind of wrong value is named with what would be right', async (t) =
   }
 });
 
-t.test('addresses of each kind are taken as they are documented', async (t) => {
+t.test('addresses and keys are taken as they are documented', async (t) => {
   for (const [name, value] of [
     ['DATABASE_URL', 'postgresql://dormouse:s3cret@/db?host=/run/postgresql'],
     ['DATABASE_URL', 'postgres://user@host:5432/dormouse?sslmode=require'],
@@ -75,6 +75,9 @@ t.test('addresses of each kind are taken as they are documented', async (t) => {
     ['NATS_URL', 'localhost'],
     ['DORMOUSE_URL', 'http://127.0.0.1:7070'],
     ['DORMOUSE_URL', 'https://example.com/dormouse/'],
+    ['DORMOUSE_API_KEY', 'dm_0123456789abcdef0123456789abcdef01234567'],
+    ['DORMOUSE_API_KEY', '!'.repeat(20)],
+    ['DORMOUSE_API_KEY', '~'.repeat(512)],
   ] as const) {
     t.same(problems({ [name]: value }), [], `${name}=${value}`);
     t.same(problems({ [name]: ` ${value}\n` }), [], 'with the white space of a file');
@@ -82,30 +85,31 @@ t.test('addresses of each kind are taken as they are documented', async (t) => {
   t.equal(loadConfig({ NATS_URL: ' nats://a:4222\n' }).natsUrl, 'nats://a:4222');
 });
 
-t.test(
-  'a wrong address is named with what would be right, and never shown: it may have a password',
-  async (t) => {
-    for (const [name, value, expected] of [
-      ['NATS_URL', 'http://u:s3cret@host:4222', /nats:\/\/user:password@host:4222/],
-      ['NATS_URL', 'nats://u:s3cret#1@host:4222', /%XX/],
-      ['NATS_URL', 'nats://u:1/s3cret@host:4222', /%XX/],
-      ['NATS_URL', 'nats://u:s3cret%zz@host', /%XX/],
-      ['NATS_URL', 'nats://a:4222,', /separated by commas/],
-      ['DATABASE_URL', 'mysql://u:s3cret@host/db', /postgresql:\/\/user:password@host\/database/],
-      ['DATABASE_URL', 'postgresql://u:s3cret@host', /must look like/],
-      ['DATABASE_URL', 's3cret', /must look like/],
-      ['DORMOUSE_URL', 'localhost:7070', /must begin with http:\/\/ or https:\/\//],
-      ['DORMOUSE_URL', 'localhost', /must begin with/],
-      ['DORMOUSE_URL', 'http://u:s3cret@host?x', /must begin with/],
-    ] as const) {
-      const [problem, ...others] = problems({ [name]: value });
-      t.match(problem, expected, `${name}=${value}`);
-      t.ok(problem?.startsWith(`${name}: must `));
-      t.notMatch(problem, /s3cret/);
-      t.same(others, []);
-    }
-  },
-);
+t.test('a wrong address or key is named with what would be right, and never shown', async (t) => {
+  for (const [name, value, expected] of [
+    ['NATS_URL', 'http://u:s3cret@host:4222', /nats:\/\/user:password@host:4222/],
+    ['NATS_URL', 'nats://u:s3cret#1@host:4222', /%XX/],
+    ['NATS_URL', 'nats://u:1/s3cret@host:4222', /%XX/],
+    ['NATS_URL', 'nats://u:s3cret%zz@host', /%XX/],
+    ['NATS_URL', 'nats://a:4222,', /separated by commas/],
+    ['DATABASE_URL', 'mysql://u:s3cret@host/db', /postgresql:\/\/user:password@host\/database/],
+    ['DATABASE_URL', 'postgresql://u:s3cret@host', /must look like/],
+    ['DATABASE_URL', 's3cret', /must look like/],
+    ['DORMOUSE_URL', 'localhost:7070', /must begin with http:\/\/ or https:\/\//],
+    ['DORMOUSE_URL', 'localhost', /must begin with/],
+    ['DORMOUSE_URL', 'http://u:s3cret@host?x', /must begin with/],
+    ['DORMOUSE_API_KEY', 's3cret', /20 to 512/],
+    ['DORMOUSE_API_KEY', 's3cret'.repeat(100), /20 to 512/],
+    ['DORMOUSE_API_KEY', 's3cret s3cret s3cret s3cret', /without spaces/],
+    ['DORMOUSE_API_KEY', 'ключ-который-достаточно-длинный', /ASCII/],
+  ] as const) {
+    const [problem, ...others] = problems({ [name]: value });
+    t.match(problem, expected, `${name}=${value}`);
+    t.ok(problem?.startsWith(`${name}: must `));
+    t.notMatch(problem, /s3cret/);
+    t.same(others, []);
+  }
+});
 
 t.test('all problems are told at once', async (t) => {
   t.throws(() => loadConfig({ DORMOUSE_HTTP_PORT: 'x', DORMOUSE_VCPUS: '0', DORMOUSE_HTTP_PROT: '1' }), {

@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify';
+import { KEY_CHARS_MAX } from '../../api-key.ts';
 import { DormouseError } from '../../errors/index.ts';
 import { DEFAULT_TEAM_ID } from '../../ids.ts';
 import type { Principal, Scope } from '../../records/types.ts';
@@ -14,9 +15,6 @@ declare module 'fastify' {
     hasKey: boolean;
   }
 }
-
-/** Longest key that is looked at, in characters; ours have 43. */
-const KEY_CHARS_MAX = 512;
 
 /** Who everybody is when no key is asked for. */
 export const NOBODY_IN_PARTICULAR: Principal = {
