@@ -94,6 +94,15 @@ export function uuid(text: string): string {
   return text;
 }
 
+/** A key that names a request: it becomes a header. */
+export function idempotencyKey(text: string): string {
+  if (!/^[\x21-\x7e]{1,255}$/.test(text))
+    throw new InvalidArgumentError(
+      'It must be at most 255 letters, digits and signs of ASCII, without spaces.',
+    );
+  return text;
+}
+
 /** A limit of a quota: a whole number, or `none`. */
 export function limit(text: string): number | 'none' {
   return text === 'none' ? text : wholeNumber(text);

@@ -55,6 +55,7 @@ for (const [why, args] of [
   ['an id that is none', ['sandbox', 'get', '../../readyz']],
   ['a number that is none', ['sandbox', 'create', '--vcpus', 'two']],
   ['a label without a value', ['sandbox', 'create', '--metadata', 'user']],
+  ['a key that no header takes', ['sandbox', 'create', '--idempotency-key', 'ключ']],
   ['an unknown state', ['sandbox', 'list', '--state', 'asleep']],
   ['options that exclude each other', ['sandbox', 'list', '--all', '--state', 'paused']],
   ['a subject with a wildcard', ['nats-req', 'dormouse.*.x']],

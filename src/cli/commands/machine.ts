@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { Argument, type Command, Option } from 'commander';
 import { ACTOR_KINDS } from '../../actors/system/inspection.ts';
+import { DormouseError } from '../../errors/index.ts';
 import { withExamples, withJson } from '../options.ts';
 import { print } from '../output.ts';
 
@@ -28,7 +29,13 @@ export function addMachineCommand(program: Command): void {
     .action(async (kind: string, { format = 'mermaid', output, json = false }: MachineOptions) => {
       const text = await textOf(kind, json ? 'json' : format);
       if (output === undefined) return print(text);
-      await writeFile(output, `${text}\n`);
+      await writeFile(output, `${text}\n`).catch((cause: NodeJS.ErrnoException) => {
+        throw new DormouseError(
+          'INVALID_REQUEST',
+          `${output} cannot be written (${cause.code}). Name a file in a folder that is there and that you may write to.`,
+          { cause },
+        );
+      });
     });
   withExamples(withJson(command, 'the same as --format json'), [
     ['dormouse machine sandbox', 'a Mermaid diagram, which GitHub draws'],

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { Client } from '../client.ts';
-import { sandboxId, wholeNumber, withExamples, withJson } from '../options.ts';
+import { idempotencyKey, sandboxId, wholeNumber, withExamples, withJson } from '../options.ts';
 import { print, printJson } from '../output.ts';
 import { showSandbox } from '../sandbox-view.ts';
 import { serverAddress } from '../server-info.ts';
@@ -16,7 +16,11 @@ export function addForkCommand(sandbox: Command): void {
     .description('make copies of a running or paused sandbox, all or none, and wait until they run')
     .argument('<id>', 'id of the sandbox', sandboxId)
     .option('--count <n>', 'how many', wholeNumber, 1)
-    .option('--idempotency-key <key>', 'the same key makes the same copies, however often it is sent')
+    .option(
+      '--idempotency-key <key>',
+      'the same key makes the same copies, however often it is sent',
+      idempotencyKey,
+    )
     .action(async (id: string, options: JsonOption & { count: number; idempotencyKey?: string }) => {
       const client = new Client(await serverAddress());
       const sandboxes = await client.fork(id, options.count, options.idempotencyKey);

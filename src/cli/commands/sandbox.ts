@@ -3,7 +3,16 @@ import { SANDBOX_STATES, type SandboxOptions, type SandboxState } from '../../ac
 import { systemClock } from '../../clock.ts';
 import { Client } from '../client.ts';
 import { formatAge, formatDuration, formatMib, formatTimeLeft } from '../format.ts';
-import { keyValue, sandboxId, sandboxIds, states, wholeNumber, withExamples, withJson } from '../options.ts';
+import {
+  idempotencyKey,
+  keyValue,
+  sandboxId,
+  sandboxIds,
+  states,
+  wholeNumber,
+  withExamples,
+  withJson,
+} from '../options.ts';
 import { print, printJson, say } from '../output.ts';
 import { describeProblem, problemOf } from '../problem.ts';
 import { formatMetadata, showSandbox } from '../sandbox-view.ts';
@@ -62,7 +71,11 @@ function addCreate(sandbox: Command): void {
     .addOption(command.createOption('--on-timeout <what>', 'what happens then').choices(['pause', 'destroy']))
     .option('--auto-resume', 'let an exec on the paused sandbox resume it first')
     .option('--metadata <key=value>', 'a label of your own; may be given several times', keyValue)
-    .option('--idempotency-key <key>', 'the same key makes the same sandbox, however often it is sent')
+    .option(
+      '--idempotency-key <key>',
+      'the same key makes the same sandbox, however often it is sent',
+      idempotencyKey,
+    )
     .action(async (options: CreateOptions) => {
       const client = new Client(await serverAddress());
       showSandbox(await client.create(createBody(options), options.idempotencyKey), options);
