@@ -15,7 +15,7 @@ const STORE_MB = 16_384;
 /** As large as the disk of a cold create, which could not be smaller. */
 const IMAGE_MB = 1024;
 /** Settings that would lead the server to somebody else's data. */
-const FOREIGN = ['NATS_URL', 'DATABASE_URL', 'DORMOUSE_API_KEY', 'DORMOUSE_HOST_ID', 'DORMOUSE_LOG_FILE'];
+const FOREIGN = /^(NATS_URL|DATABASE_URL|DORMOUSE_(API_KEY|HOST_ID|LOG_FILE|NATS_.+))$/;
 
 /** A Dormouse of the benchmark's own. */
 export interface Server {
@@ -29,7 +29,7 @@ export interface Server {
 export async function startServer(signal: AbortSignal): Promise<Server> {
   const dataDir = await mkdtemp(path.join(os.tmpdir(), 'dm-bench-'));
   const paths = pathsOf(dataDir);
-  const inherited = Object.entries(process.env).filter(([name]) => !FOREIGN.includes(name));
+  const inherited = Object.entries(process.env).filter(([name]) => !FOREIGN.test(name));
   // A group of its own, because a Ctrl-C must reach it only after its sandboxes were destroyed; and when this process is
   // killed, the kernel ends it.
   const server = execa(

@@ -45,6 +45,7 @@ export const OS_PACKAGES = [
 export const TEST_PACKAGES = [
   { name: 'udev', why: 'tests of device-mapper with udevd', isThere: () => UDEVD_FILES.some(existsSync) },
   { name: 'mmdebstrap', why: 'makes a Debian root file system', isThere: () => has('mmdebstrap') },
+  { name: 'openssl', why: 'certificates for a NATS server with TLS', isThere: () => has('openssl') },
   { name: 'curl', why: 'sessions of the pages under docs/', isThere: () => has('curl') },
   { name: 'jq', why: 'sessions of the pages under docs/', isThere: () => has('jq') },
   { name: 'chromium', why: 'shows the pages', isThere: () => has('chromium') },

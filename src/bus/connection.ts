@@ -68,7 +68,7 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
   }).catch((cause: unknown) => {
     throw new DormouseError(
       'BUS_UNAVAILABLE',
-      `The NATS server at ${servers.join(', ')} does not accept the connection. Check that it runs and that the credentials are right.`,
+      `The NATS server at ${servers.join(', ')} does not accept the connection. Check that it runs and that credentials and certificates are right.`,
       { cause },
     );
   });

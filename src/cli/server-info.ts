@@ -47,7 +47,7 @@ export async function serverAddress(config: Config = loadConfig()): Promise<Serv
  *
  * @throws `CONFIG_INVALID`; `BUS_UNAVAILABLE` when neither is there
  */
-export async function natsAddress(config: Config = loadConfig()): Promise<string> {
+export async function natsAddress(config: Config): Promise<string> {
   const url = config.natsUrl ?? (await readServerInfo(config))?.nats_url;
   if (url === undefined) {
     throw new DormouseError(

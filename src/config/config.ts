@@ -39,6 +39,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     problems.push(
       `DORMOUSE_AUTH=none: everybody who can reach ${httpHost} could do everything; it goes with DORMOUSE_HTTP_HOST=127.0.0.1 only`,
     );
+  problems.push(...natsProblems(values as Partial<Config>));
   const known = new Set<string>(Object.values(variables).map((variable) => variable.name));
   for (const name of Object.keys(environment)) {
     // DORMOUSE_TEST_* belongs to the test-suite.
@@ -53,6 +54,22 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     );
   }
   return values as Config;
+}
+
+/** Settings of NATS that do nothing without another one. */
+function natsProblems({ natsUrl, natsSeedFile, natsCa, natsCert, natsKey }: Partial<Config>): string[] {
+  const { natsSeedFile: seed, natsCa: ca, natsCert: cert, natsKey: key, natsUrl: url } = variables;
+  const problems: string[] = [];
+  if ((natsCert === undefined) !== (natsKey === undefined))
+    problems.push(`${cert.name} and ${key.name} go together: set both or none`);
+  const given = [
+    ...(natsSeedFile === undefined ? [] : [seed.name]),
+    ...(natsCa === undefined ? [] : [ca.name]),
+    ...(natsCert === undefined ? [] : [cert.name]),
+  ];
+  if (natsUrl === undefined && given.length > 0)
+    problems.push(`${given.join(', ')}: for a server that ${url.name} names, and that is not set`);
+  return problems;
 }
 
 /** Around an address or a secret there is white space when it was read from a file: it does not belong to it. */

@@ -71,7 +71,33 @@ export const variables = {
     name: 'DORMOUSE_NATS_NAME',
     kind: 'string',
     fallback: undefined,
+    // It becomes a part of a subject.
+    pattern: '^[A-Za-z0-9_-]{1,64}$',
     help: "name of this process on NATS, whose replies come to _INBOX_<name>; without it the role's name",
+  },
+  natsSeedFile: {
+    name: 'DORMOUSE_NATS_SEED_FILE',
+    kind: 'path',
+    fallback: undefined,
+    help: "file with the seed (SU…) of this process's nkey, instead of a user and password in NATS_URL",
+  },
+  natsCa: {
+    name: 'DORMOUSE_NATS_CA',
+    kind: 'path',
+    fallback: undefined,
+    help: 'file with the certificates (PEM) of the authority that NATS servers are believed by; without it those that Node knows',
+  },
+  natsCert: {
+    name: 'DORMOUSE_NATS_CERT',
+    kind: 'path',
+    fallback: undefined,
+    help: "file with this process's certificate (PEM), for NATS servers that ask for one",
+  },
+  natsKey: {
+    name: 'DORMOUSE_NATS_KEY',
+    kind: 'path',
+    fallback: undefined,
+    help: 'file with the private key (PEM) of that certificate',
   },
   databaseUrl: {
     name: 'DATABASE_URL',

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { connectBus } from '../bus/index.ts';
+import { connectBus, readCredentials } from '../bus/index.ts';
 import type { Bus } from '../bus/types.ts';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
@@ -48,12 +48,17 @@ export function required(value: string | undefined, name: string, role: string):
   return value;
 }
 
-/** Connects to the bus under a name and an inbox of the role's own. Closed with `parts`. */
+/**
+ * Connects to the bus under a name and an inbox of the role's own, with what the settings say of its credentials. Closed
+ * with `parts`. Throws `BUS_UNAVAILABLE`, `CONFIG_INVALID`.
+ */
 export async function joinBus(parts: Parts, url: string, role: string, ports: RolePorts): Promise<Bus> {
   const { config, clock, log } = ports;
   const name = config.natsName ?? role;
-  return parts.add(await connectBus({ url, name, clock, log, inboxPrefix: `_INBOX_${name}` }), (bus) =>
-    bus.drain(),
+  const credentials = await readCredentials(config);
+  return parts.add(
+    await connectBus({ url, name, clock, log, inboxPrefix: `_INBOX_${name}`, ...credentials }),
+    (bus) => bus.drain(),
   );
 }
 

@@ -1,5 +1,4 @@
-import { readFile } from 'node:fs/promises';
-import { connect, type NatsConnection, nkeyAuthenticator, nkeys } from '@nats-io/transport-node';
+import { connect, type NatsConnection, nkeyAuthenticator } from '@nats-io/transport-node';
 import t from 'tap';
 import { hostCommands } from '../../src/actors/host/protocol.ts';
 import { sandboxCommands } from '../../src/actors/sandbox/protocol.ts';
@@ -11,24 +10,12 @@ import { watchInspections } from '../../src/bus/watch.ts';
 import { systemClock } from '../../src/clock.ts';
 import { DEFAULT_TEAM_ID, newSandboxId } from '../../src/ids.ts';
 import { connectTestBus, exampleHost, exampleTransition, exampleView, TEAM } from '../support/bus.ts';
+import { exampleAccounts } from '../support/example-accounts.ts';
 import { exampleInspection } from '../support/inspections.ts';
 import { silentLog, startTestNats, until } from '../support/nats.ts';
 import { exampleTemplateDetails } from '../support/templates.ts';
 
-const EXAMPLE = new URL('../../nats/accounts.example.conf', import.meta.url);
 const { get } = sandboxCommands;
-
-/** The example's accounts with keys whose seeds are known here, by the name in the comment behind each key. */
-async function exampleAccounts(): Promise<{ config: string; seeds: Map<string, Uint8Array> }> {
-  const seeds = new Map<string, Uint8Array>();
-  const text = await readFile(EXAMPLE, 'utf8');
-  const config = text.replaceAll(/U[A-Z2-7]{55}(?= # ([\w-]+)$)/gm, (_key, name: string) => {
-    const pair = nkeys.createUser();
-    seeds.set(name, pair.getSeed());
-    return pair.getPublicKey();
-  });
-  return { config, seeds };
-}
 
 t.test('the permissions of the example', async (t) => {
   const { config, seeds } = await exampleAccounts();

@@ -58,6 +58,8 @@ t.test('each kind of wrong value is named with what would be right', async (t) =
     ['DORMOUSE_HOST_ID', 'a.b', /must have the form/],
     ['DORMOUSE_HOST_ID', 'host *', /must have the form/],
     ['DORMOUSE_HOST_ID', 'UPPER', /must have the form/],
+    ['DORMOUSE_NATS_NAME', 'edge.1', /must have the form/],
+    ['DORMOUSE_NATS_NAME', 'edge *', /must have the form/],
   ] as const) {
     const [problem, ...others] = problems({ [name]: value });
     t.match(problem, expected, `${name}=${value}`);

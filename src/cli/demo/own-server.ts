@@ -111,7 +111,9 @@ function ownEnvironment(dataDir: string): Record<string, string | undefined> {
     'DORMOUSE_HOST_ID',
     'DORMOUSE_LOG_FILE',
   ];
-  const kept = Object.entries(process.env).filter(([name]) => !foreign.includes(name));
+  const kept = Object.entries(process.env).filter(
+    ([name]) => !foreign.includes(name) && !name.startsWith('DORMOUSE_NATS_'),
+  );
   return { ...Object.fromEntries(kept), DORMOUSE_DATA_DIR: dataDir, DORMOUSE_HTTP_PORT: '0' };
 }
 
