@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { DormouseError, messageOf } from './errors/index.ts';
 
 /** API keys: how one is made, and what is stored of it. */
 
@@ -32,6 +33,25 @@ export function checkApiKey(text: string): void {
     throw new Error(
       `must be ${KEY_CHARS_MIN} to ${KEY_CHARS_MAX} letters, digits and signs of ASCII without spaces, such as what \`openssl rand -hex 20\` prints`,
     );
+}
+
+/**
+ * The key that a file of a data directory holds; undefined when it holds nothing.
+ *
+ * @throws `CONFIG_INVALID` when what it holds is no key
+ */
+export function keyOfFile(file: string, content: string): string | undefined {
+  const key = content.trim();
+  if (key === '') return undefined;
+  try {
+    checkApiKey(key);
+    return key;
+  } catch (error) {
+    throw new DormouseError(
+      'CONFIG_INVALID',
+      `${file} holds no API key: one ${messageOf(error)}. Set DORMOUSE_API_KEY, or remove the file and start the server again.`,
+    );
+  }
 }
 
 /** A new key, such as `dm_0f…`. It cannot be found out again from what is stored of it. */

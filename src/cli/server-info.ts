@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { checkApiKey } from '../api-key.ts';
+import { keyOfFile } from '../api-key.ts';
 import { type Config, loadConfig } from '../config/config.ts';
 import { DormouseError, messageOf } from '../errors/index.ts';
 import { pathsOf } from '../paths.ts';
@@ -38,7 +38,8 @@ export async function serverAddress(config: Config = loadConfig()): Promise<Serv
     );
   }
   const isLocal = local !== undefined && sameOrigin(local.url, url);
-  const apiKey = config.apiKey ?? (isLocal ? await keptKey(paths.apiKey) : undefined);
+  const apiKey =
+    config.apiKey ?? (isLocal ? keyOfFile(paths.apiKey, (await readIfThere(paths.apiKey)) ?? '') : undefined);
   return { url, apiKey };
 }
 
@@ -74,21 +75,6 @@ export async function readServerInfo(config: Config): Promise<ServerInfo | undef
     // The message below says it.
   }
   throw new DormouseError('CONFIG_INVALID', `${file} is damaged. Start the server again.`);
-}
-
-/** The key in the data directory, or undefined when there is none. Throws `CONFIG_INVALID` when what is there is no key. */
-async function keptKey(file: string): Promise<string | undefined> {
-  const key = (await readIfThere(file))?.trim();
-  if (!key) return undefined;
-  try {
-    checkApiKey(key);
-    return key;
-  } catch (error) {
-    throw new DormouseError(
-      'CONFIG_INVALID',
-      `${file} holds no API key: one ${messageOf(error)}. Set DORMOUSE_API_KEY, or remove the file and start the server again.`,
-    );
-  }
 }
 
 async function readIfThere(file: string): Promise<string | undefined> {

@@ -112,7 +112,7 @@ export const variables = {
     isSecret: true,
     fallback: undefined,
     check: checkApiKey,
-    help: "API key that the first start accepts, and that the client commands send, at least 20 characters; without it one is made and kept in the data directory's file api-key",
+    help: "API key that the server makes sure of, and that the client commands send, at least 20 characters; without it `dormouse up` makes one when nobody has a key with the scope admin, and keeps it in the data directory's file api-key",
   },
   url: {
     name: 'DORMOUSE_URL',

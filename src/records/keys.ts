@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { ApiKey, type ApiKeyRecord, Team } from '../entities/index.ts';
 import { DormouseError, hasCode } from '../errors/index.ts';
 import { PLATFORM_TEAM_ID } from '../ids.ts';
-import type { Database } from './database.ts';
+import type { Database, EntityManager } from './database.ts';
 import { lockTeam } from './quota.ts';
 import { requireStorable } from './storable.ts';
 import { teamNotFound } from './teams.ts';
-import type { Key, Principal, Records } from './types.ts';
+import type { Key, Principal, Records, Scope } from './types.ts';
 
 /** `last_used_at` is exact to this, in milliseconds: one write per key and minute, however many requests. */
 const LAST_USED_EVERY_MS = 60_000;
@@ -53,18 +53,36 @@ export async function authenticate(
   return { keyId: key.id, keyName: key.name, teamId: key.team.id, scopes: key.scopes };
 }
 
+/** What a key must be to let somebody in. */
+function living(db: Database) {
+  return {
+    revokedAt: null,
+    $or: [{ expiresAt: null }, { expiresAt: { $gt: new Date(db.clock.nowMs()) } }],
+  };
+}
+
+/** Whether the key lets somebody in. It does not count as a use. Throws `RECORDS_UNAVAILABLE`. */
+export async function keyLives(db: Database, keyHash: string): Promise<boolean> {
+  return (await db.run((em) => em.count(ApiKey, { hash: keyHash, ...living(db) }))) > 0;
+}
+
+/** Whether anybody has a key with the scope. Throws `RECORDS_UNAVAILABLE`. */
+export async function hasLivingKey(db: Database, scope: Scope): Promise<boolean> {
+  return (await db.run((em) => em.count(ApiKey, { scopes: { $contains: [scope] }, ...living(db) }))) > 0;
+}
+
+/** Makes sure of a team. */
+export async function ensureTeam(em: EntityManager, id: string, name: string): Promise<void> {
+  await em.createQueryBuilder(Team).insert({ id, name }).onConflict('id').ignore().execute('run');
+}
+
 /** Makes sure of team and key. A key that is there stays as it is, also when it is revoked. Throws `RECORDS_UNAVAILABLE`. */
 export async function ensureKey(
   db: Database,
   { teamId, teamName, keyHash, prefix, name, scopes }: Parameters<Records['ensureKey']>[0],
 ): Promise<boolean> {
   return await db.transaction(async (em) => {
-    await em
-      .createQueryBuilder(Team)
-      .insert({ id: teamId, name: teamName })
-      .onConflict('id')
-      .ignore()
-      .execute('run');
+    await ensureTeam(em, teamId, teamName);
     const { affectedRows } = await em
       .createQueryBuilder(ApiKey)
       .insert({ id: randomUUID(), team: teamId, hash: keyHash, prefix, name, scopes: [...scopes] })

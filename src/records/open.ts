@@ -6,7 +6,17 @@ import { openDatabase } from './database.ts';
 import { fleet, usualDurations } from './fleet.ts';
 import { listTeamTransitions, lostSince } from './history.ts';
 import { upsertHost } from './hosts.ts';
-import { authenticate, createKey, ensureKey, KeyUses, listKeys, revokeKey } from './keys.ts';
+import {
+  authenticate,
+  createKey,
+  ensureKey,
+  ensureTeam,
+  hasLivingKey,
+  KeyUses,
+  keyLives,
+  listKeys,
+  revokeKey,
+} from './keys.ts';
 import { migrate } from './migrate.ts';
 import { findSandbox, listSandboxes, unchangedSandboxes } from './sandboxes.ts';
 import { createTeam, deleteTeam, findTeam, listTeams, updateTeam } from './teams.ts';
@@ -33,6 +43,9 @@ export async function openRecords(options: { url: string; clock: Clock; log: Log
   const uses = new KeyUses(db);
   return {
     authenticate: (keyHash) => authenticate(db, uses, keyHash),
+    keyLives: (keyHash) => keyLives(db, keyHash),
+    hasLivingKey: (scope) => hasLivingKey(db, scope),
+    ensureTeam: (teamId, name) => db.run((em) => ensureTeam(em, teamId, name)),
     ensureKey: (key) => ensureKey(db, key),
     listSandboxes: (filter) => listSandboxes(db, filter),
     findSandbox: (teamId, sandboxId) => findSandbox(db, teamId, sandboxId),

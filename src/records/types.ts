@@ -155,7 +155,16 @@ export interface Records {
   /** The key's owner, or undefined when it is unknown, revoked or expired. `keyHash`: SHA-256 of the whole key, hexadecimal. */
   authenticate(keyHash: string): Promise<Principal | undefined>;
 
-  /** Makes sure that the default team exists and has this key. Returns true when the key was added now. */
+  /** True when the key is known and neither revoked nor expired. It does not count as a use. */
+  keyLives(keyHash: string): Promise<boolean>;
+
+  /** True when any team has a key with the scope that is neither revoked nor expired. */
+  hasLivingKey(scope: Scope): Promise<boolean>;
+
+  /** Makes sure that the team exists. One that is there keeps its name. */
+  ensureTeam(teamId: string, name: string): Promise<void>;
+
+  /** Makes sure that the team exists and has this key. Returns true when the key was added now. */
   ensureKey(key: {
     teamId: string;
     teamName: string;

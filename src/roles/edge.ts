@@ -1,4 +1,4 @@
-import { ensureDefaultKey } from './api-key.ts';
+import { ensureSetKey } from './api-key.ts';
 import { aborted, Parts, type RoleContext } from './context.ts';
 import { startEdgePart } from './edge-part.ts';
 import { joinBus, joinRecords, required, rolePorts } from './shared.ts';
@@ -12,7 +12,7 @@ export async function runEdge({ config, signal, print }: RoleContext): Promise<v
     const ports = await rolePorts('edge', config);
     const records = await joinRecords(parts, databaseUrl, ports);
     const bus = await joinBus(parts, natsUrl, 'edge', ports);
-    await ensureDefaultKey(records, ports);
+    await ensureSetKey(records, ports);
     const edge = await startEdgePart(bus, records, ports);
     parts.add(edge, (part) => part.close());
     print(`edge: ${edge.url}`);

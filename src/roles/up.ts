@@ -3,8 +3,9 @@ import { writeFileDurably } from '../durable-file.ts';
 import { startNats } from '../embedded/nats.ts';
 import { startPostgres } from '../embedded/postgres.ts';
 import { messageOf } from '../errors/index.ts';
+import { DEFAULT_TEAM_ID } from '../ids.ts';
 import { lockDataDir } from '../store/lock.ts';
-import { ensureDefaultKey } from './api-key.ts';
+import { ensureFirstKey, type FirstKey } from './api-key.ts';
 import { aborted, Parts, type RoleContext, type RolePorts } from './context.ts';
 import { startEdgePart } from './edge-part.ts';
 import { describeFound } from './found.ts';
@@ -44,7 +45,7 @@ export async function runUp({ config, signal, print, options }: RoleContext): Pr
     const found = describeFound(host.host.found);
     if (found) step(found);
     parts.add(await startSchedulerPart(bus, records, ports), (part) => part.close());
-    const key = await ensureDefaultKey(records, ports);
+    const key = await ensureFirstKey(records, ports);
     const edge = await startEdgePart(bus, records, ports);
     parts.add(edge, (part) => part.close());
     step(`booting the template ${PLATFORM_TEMPLATE} once`);
@@ -70,7 +71,7 @@ export async function runUp({ config, signal, print, options }: RoleContext): Pr
 
 function banner(
   url: string,
-  key: string,
+  first: FirstKey,
   { host, accelerator, store, disk }: HostCore,
   { paths, config }: RolePorts,
 ): string[] {
@@ -83,9 +84,7 @@ function banner(
     '',
     `Dormouse is ready at ${url}`,
     '',
-    isOpen
-      ? '  API key    none is asked for: everybody on this machine may do everything (--auth none)'
-      : `  API key    ${key}`,
+    ...keyLines(first, isOpen),
     `  Dashboard  ${url}/`,
     `  Test page  ${url}/test`,
     `  API        ${url}/docs`,
@@ -96,11 +95,21 @@ function banner(
     '',
     'Make one:',
     '',
-    `  curl -s ${url}/v1/sandboxes ${isOpen ? '' : `-H 'X-API-Key: ${key}' `}-H 'content-type: application/json' -d '{"template":"${PLATFORM_TEMPLATE}"}'`,
+    `  curl -s ${url}/v1/sandboxes ${isOpen ? '' : `-H 'X-API-Key: ${first.key ?? 'KEY'}' `}-H 'content-type: application/json' -d '{"template":"${PLATFORM_TEMPLATE}"}'`,
     '',
     `Or see a whole life, in another terminal: ${process.env.DORMOUSE_DATA_DIR ? `DORMOUSE_DATA_DIR=${paths.root} ` : ''}bin/dormouse demo`,
     'Ctrl-C stops the server; sandboxes stay as they are.',
     '',
+  ];
+}
+
+function keyLines(first: FirstKey, isOpen: boolean): string[] {
+  if (isOpen)
+    return ['  API key    none is asked for: everybody on this machine may do everything (--auth none)'];
+  if (first.key !== undefined) return [`  API key    ${first.key}`];
+  return [
+    `  API key    none to show: ${first.why}.`,
+    `             Another one, with a key that has the scope admin: dormouse admin key create ${DEFAULT_TEAM_ID} --name NAME`,
   ];
 }
 
