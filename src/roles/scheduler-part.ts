@@ -33,10 +33,10 @@ export async function startSchedulerPart(
     claim: (record) => records.claimSandbox(record),
     claimAll: (claims) => records.claimSandboxes(claims),
     unclaim: (sandboxId) => records.unclaimSandbox(sandboxId),
-    async keeps(hostId, sandboxId) {
+    async keptBy(hostId) {
       const subject = `${hostSubject(hostId)}.${hostCommands.sandboxes.name}`;
       const { sandboxes } = await bus.request(subject, hostCommands.sandboxes, {});
-      return sandboxes.some(({ id }) => id === sandboxId);
+      return new Set(sandboxes.map(({ id }) => id));
     },
   });
   return await bus.service(

@@ -11,7 +11,7 @@ import { newHostId } from '../../src/ids.ts';
 import { pathsOf } from '../../src/paths.ts';
 import { startSchedulerPart } from '../../src/roles/scheduler-part.ts';
 import { connectTestBus, exampleHost, exampleTransition, exampleView } from '../support/bus.ts';
-import { silentLog, startTestNats } from '../support/nats.ts';
+import { silentLog, startTestNats, until } from '../support/nats.ts';
 import { startTestRecords } from '../support/records.ts';
 import { exampleTemplate } from '../support/templates.ts';
 
@@ -24,19 +24,25 @@ t.test('the scheduler on a real bus and a real database', async (t) => {
   const hostId = newHostId();
   const info: HostInfo = { ...exampleHost(hostId), templates: [exampleTemplate({ disk_size_mb: 1_000 })] };
 
+  const made: Array<Pick<SandboxView, 'id' | 'team_id' | 'state'>> = [];
+  const hooks = { fork: async (_: AbortSignal): Promise<void> => {} };
+
   /** A host that makes everything, and tells the records of it. */
   const running = async (view: SandboxView): Promise<SandboxView> => {
     await records.applyTransition(exampleTransition(view, 1));
+    made.push({ id: view.id, team_id: view.team_id, state: view.state });
     const sandbox = bus.serveAll(sandboxSubject(view.team_id, view.id), [
-      endpoint(sandboxCommands.fork, async ({ ids }) => ({
-        sandboxes: await Promise.all(ids.map((id) => running({ ...view, id }))),
-      })),
+      endpoint(sandboxCommands.fork, async ({ ids }, { signal }) => {
+        await hooks.fork(signal);
+        return { sandboxes: await Promise.all(ids.map((id) => running({ ...view, id }))) };
+      }),
     ]);
     t.teardown(() => sandbox.close());
     return { ...view, seq: 1 };
   };
   const host = bus.serveAll(hostSubject(hostId), [
     endpoint(hostCommands.info, async () => info),
+    endpoint(hostCommands.sandboxes, async () => ({ sandboxes: made })),
     endpoint(hostCommands.create, ({ sandbox_id, team_id, options }) =>
       running(exampleView({ id: sandbox_id, team_id, host_id: hostId, ...options })),
     ),
@@ -102,4 +108,20 @@ t.test('the scheduler on a real bus and a real database', async (t) => {
     options: { template: 'other' },
   });
   t.equal(fresh.template, 'other', 'what the directory has not heard of yet');
+
+  const before = await usage();
+  const caller = new AbortController();
+  hooks.fork = async (signal) => {
+    caller.abort();
+    await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    throw signal.reason;
+  };
+  const givenUp = { team_id: teamId, sandbox_id: original.id, count: 3 };
+  await t.rejects(bus.request(`${SCHEDULER_SUBJECT}.fork`, fork, givenUp, { signal: caller.signal }), {
+    code: 'CANCELLED',
+  });
+  await until(
+    async () => (await usage())?.sandboxes === before?.sandboxes,
+    'nothing of a fork that was given up is counted',
+  );
 });

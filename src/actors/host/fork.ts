@@ -123,6 +123,7 @@ async function begin(
   context: CommandContext,
   { sandboxes, hostId, ports }: ForkParts,
 ): Promise<{ sandbox: Sandbox; runs: Promise<unknown> }> {
+  // Not begun once it was cancelled: whoever cancelled it may have taken its record back.
   context.signal.throwIfAborted();
   const { teamId, options, defaults } = original.context;
   const commandId = newCommandId();

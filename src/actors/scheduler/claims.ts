@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { DormouseError, hasCode } from '../../errors/index.ts';
+import { DormouseError, hasCode, messageOf } from '../../errors/index.ts';
 import type { SandboxOptions, SandboxView } from '../sandbox/protocol.ts';
 import type { CommandContext } from '../system/command.ts';
 import { stableJson } from '../system/fingerprint.ts';
@@ -68,4 +68,25 @@ export function failureOf(view: SandboxView): DormouseError {
 /** Whether a host that stops refused before it had begun anything. An actor that is stopped in the middle says `begun`. */
 export function refusedByStopping(error: unknown): boolean {
   return hasCode(error, 'HOST_DRAINING') && error.data?.begun !== true;
+}
+
+/**
+ * Takes claims back of a create or fork that its caller gave up before the host had begun these sandboxes. To be called only when
+ * nobody can ask for them again, so that their records would say `creating` until they count as lost. A host does not begin what
+ * was cancelled, so what it does not keep now it will not make; and a claim of which it has told anything stays.
+ */
+export async function takeBackUnbegun(
+  hostId: string,
+  ids: readonly string[],
+  { keptBy, unclaim, log }: SchedulerPorts,
+): Promise<void> {
+  try {
+    const kept = await keptBy(hostId);
+    for (const id of ids) if (!kept.has(id)) await unclaim(id);
+  } catch (error) {
+    log.info(
+      { host: hostId, sandboxes: ids, err: messageOf(error) },
+      'nobody knows yet whether what was given up had begun',
+    );
+  }
 }

@@ -2,7 +2,7 @@ import { DormouseError, hasCode, messageOf } from '../../errors/index.ts';
 import { newSandboxId, sandboxIdForKey } from '../../ids.ts';
 import type { ForkReply, SandboxView } from '../sandbox/protocol.ts';
 import type { CommandContext } from '../system/command.ts';
-import { failureOf, plannedView, requestHashOf, whenUndone } from './claims.ts';
+import { failureOf, plannedView, requestHashOf, takeBackUnbegun, whenUndone } from './claims.ts';
 import { optionsOf } from './options.ts';
 import type { SchedulerPorts } from './ports.ts';
 import type { ScheduleFork } from './protocol.ts';
@@ -47,7 +47,8 @@ export async function fork(
   try {
     return await ports.forkOn(teamId, sandboxId, { ids }, context);
   } catch (error) {
-    if (isOver(error)) await release();
+    if (key === undefined && hasCode(error, 'CANCELLED')) await takeBackUnbegun(original.host_id, ids, ports);
+    else if (isOver(error)) await release();
     else
       ports.log.info(
         { sandbox: sandboxId, forks: ids, err: messageOf(error) },

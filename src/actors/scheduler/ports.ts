@@ -34,8 +34,8 @@ export interface SchedulerPorts {
   claimAll(records: readonly Claim[]): Promise<{ created: boolean; views: SandboxView[] }>;
   unclaim(sandboxId: string): Promise<void>;
   /**
-   * Whether the host keeps the sandbox, by its own word: asked with a deadline of its own, not a caller's. All that was sent to the
-   * host before has reached it. Throws `HOST_UNREACHABLE`.
+   * Ids of the sandboxes that the host keeps, by its own word: asked with a deadline of its own, not a caller's. All that was sent to
+   * the host before has reached it. Throws `HOST_UNREACHABLE`.
    */
-  keeps(hostId: string, sandboxId: string): Promise<boolean>;
+  keptBy(hostId: string): Promise<ReadonlySet<string>>;
 }

@@ -3,7 +3,14 @@ import { newCommandId, newSandboxId, sandboxIdForKey } from '../../ids.ts';
 import type { CreateSandbox } from '../host/protocol.ts';
 import type { ForkReply, SandboxView } from '../sandbox/protocol.ts';
 import type { CommandContext } from '../system/command.ts';
-import { failureOf, plannedView, refusedByStopping, requestHashOf, whenUndone } from './claims.ts';
+import {
+  failureOf,
+  plannedView,
+  refusedByStopping,
+  requestHashOf,
+  takeBackUnbegun,
+  whenUndone,
+} from './claims.ts';
 import { findPlaces } from './find-places.ts';
 import { fork } from './fork.ts';
 import { optionsOf } from './options.ts';
@@ -62,7 +69,8 @@ export class Scheduler {
         return await createOn(view);
       } catch (error) {
         refused = error;
-        if (key === undefined && hasCode(error, 'CANCELLED')) await this.#takeBackUnbegun(view);
+        if (key === undefined && hasCode(error, 'CANCELLED'))
+          await takeBackUnbegun(view.host_id, [sandboxId], this.#ports);
         if (!mayGoElsewhere(error)) break;
         this.#ports.log.info(
           { host: place.hostId, sandbox: sandboxId, err: messageOf(error) },
@@ -72,22 +80,6 @@ export class Scheduler {
     }
     if (neverBegan(refused)) await this.#ports.unclaim(sandboxId);
     throw refused;
-  }
-
-  /**
-   * Takes the claim back of a create that its caller gave up before the host had begun it. Nobody asks for it again, so its record
-   * would say `creating` until it counts as lost. A host does not begin what was cancelled, so what it does not keep now it will
-   * not make; and a claim of which it has told anything stays.
-   */
-  async #takeBackUnbegun({ id, host_id: hostId }: SandboxView): Promise<void> {
-    try {
-      if (!(await this.#ports.keeps(hostId, id))) await this.#ports.unclaim(id);
-    } catch (error) {
-      this.#ports.log.info(
-        { host: hostId, sandbox: id, err: messageOf(error) },
-        'nobody knows yet whether a create that was given up had begun',
-      );
-    }
   }
 
   /** Makes copies of a sandbox. See `fork`. */

@@ -199,3 +199,30 @@ t.test('a caller who goes away gets none', async (t) => {
   await t.rejects(fork(someIds(6), { signal: caller.signal }), { code: 'CANCELLED' });
   t.equal(there.size, 0);
 });
+
+t.test(
+  'of a caller who goes away while the original is copied, or some are on their way, no further ones are begun',
+  async (t) => {
+    for (const begun of [0, 2]) {
+      const { fork, hooks, parts, seen, there } = await world(t);
+      const caller = new AbortController();
+      const goAway = (): void => caller.abort(new DormouseError('CANCELLED', 'gone'));
+      const { take } = parts.captures;
+      parts.captures = {
+        take: (sandbox, memory, context, use) => {
+          if (begun === 0) goAway();
+          return take(sandbox, memory, context, use);
+        },
+      };
+      hooks.outcome = async () => {
+        if (seen.inputs.length === begun) goAway();
+        caller.signal.throwIfAborted();
+        await new Promise((resolve) => caller.signal.addEventListener('abort', resolve));
+        throw caller.signal.reason;
+      };
+      await t.rejects(fork(someIds(6), { signal: caller.signal }), { code: 'CANCELLED' });
+      t.equal(seen.inputs.length, begun);
+      t.equal(there.size, 0);
+    }
+  },
+);

@@ -126,9 +126,31 @@ t.test('keys of forks and of creates never meet', async (t) => {
 t.test('what is over gives its share back; what may go on keeps it', async (t) => {
   const goesOn: ErrorCode[] = ['DEADLINE_EXCEEDED', 'CANCELLED', 'BUS_UNAVAILABLE', 'BAD_REPLY', 'INTERNAL'];
   for (const code of Object.keys(catalogue) as ErrorCode[]) {
-    const world = startWithSandbox(t, { fork: code });
+    const world = startWithSandbox(t, { fork: code, kept: 3 });
     await t.rejects(world.scheduler.fork(request(), context), { code, detail: `the host says ${code}` });
     t.equal(forksIn(world).length, goesOn.includes(code) ? 3 : 0, code);
+  }
+});
+
+t.test('one that was given up: claims of what the host does not keep are taken back', async (t) => {
+  const cases: Array<[WorldOptions['kept'], Partial<ScheduleFork>, number]> = [
+    [0, {}, 0],
+    // The others were not begun when it was cancelled.
+    [2, {}, 2],
+    [3, {}, 3],
+    // Which had begun is not known, so the records stay until it is.
+    ['HOST_UNREACHABLE', {}, 3],
+    // Whoever has the key may ask again, and gets these.
+    [0, { idempotency_key: 'k' }, 3],
+  ];
+  for (const [kept, changes, left] of cases) {
+    const world = startWithSandbox(t, { fork: 'CANCELLED', kept });
+    await t.rejects(world.scheduler.fork(request(changes), context), { code: 'CANCELLED' });
+    t.same(
+      forksIn(world).map(({ id }) => id),
+      world.forked[0]?.ids.slice(0, left),
+      `${kept} ${JSON.stringify(changes)}`,
+    );
   }
 });
 

@@ -47,8 +47,8 @@ export interface WorldOptions {
   quota?: number;
   /** The host that the records name for a template. */
   templateHost?: string;
-  /** Ids of sandboxes that hosts keep, or what a host answers instead of telling. */
-  kept?: ReadonlySet<string> | 'all' | ErrorCode;
+  /** How many of the sandboxes that were asked for, first ones first, hosts keep; or what a host answers instead of telling. */
+  kept?: number | ErrorCode;
   ports?: Partial<SchedulerPorts>;
 }
 
@@ -127,11 +127,14 @@ export function startWorld(t: Test, options: WorldOptions = {}): SchedulerWorld 
       world.unclaimed.push(id);
       if (claims.get(id)?.view.seq === 0 && claims.delete(id)) left += 1;
     },
-    async keeps(host, id) {
-      const { kept = new Set() } = options;
-      if (kept === 'all') return true;
+    async keptBy(host) {
+      const { kept = 0 } = options;
       if (typeof kept === 'string') throw new DormouseError(kept, `${host} says ${kept}`);
-      return kept.has(id);
+      const asked = [
+        ...world.asked.map(({ body }) => body.sandbox_id),
+        ...world.forked.flatMap(({ ids }) => ids),
+      ];
+      return new Set(asked.slice(0, kept));
     },
     ...options.ports,
   });
