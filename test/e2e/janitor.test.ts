@@ -18,6 +18,7 @@ import {
   tracesLeft,
   type View,
 } from '../support/dormouse.ts';
+import { secondMachine } from '../support/machines.ts';
 import { until } from '../support/nats.ts';
 
 /** What an agent left behind goes by itself, while the host runs and at its start; what is not ours stays. */
@@ -77,6 +78,7 @@ t.test('while the host runs', async (t) => {
   const trash = path.join(sandboxes, sandbox.id, 'trash-12345678');
   await mkdir(trash);
   await writeFile(path.join(trash, 'memory'), 'old');
+  const second = secondMachine(t, path.join(sandboxes, sandbox.id, 'run'));
 
   await until(
     async () => !lives(left) && !(await exists(path.join(sandboxes, orphan))),
@@ -84,6 +86,7 @@ t.test('while the host runs', async (t) => {
     60_000,
   );
   await until(async () => !(await exists(trash)), 'the old snapshot goes', 60_000);
+  await until(() => !lives(second), 'the second machine of a sandbox that runs goes', 60_000);
   t.ok(lives(foreign), 'a process that is not ours stays');
   t.ok(await exists(path.join(sandboxes, 'not-ours', 'run')), 'a folder that is not ours stays');
   t.match((await execa('ip', ['netns', 'list'])).stdout, namespace, 'a namespace that is not ours stays');

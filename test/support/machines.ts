@@ -1,3 +1,4 @@
+import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
@@ -6,6 +7,7 @@ import { execa } from 'execa';
 import type { Test } from 'tap';
 import { cpioArchive, PROGRAM } from '../../scripts/setup/cpio.mjs';
 import { systemClock as clock } from '../../src/clock.ts';
+import { qmpArgument } from '../../src/drivers/vmm/qemu/command-line.ts';
 import { createQemuDriver, type QemuDriver, type QemuOptions } from '../../src/drivers/vmm/qemu/index.ts';
 import type { VmRef, VmSpec } from '../../src/drivers/vmm/types.ts';
 import { newSandboxId } from '../../src/ids.ts';
@@ -94,6 +96,22 @@ export async function startLab(t: Test): Promise<MachineLab> {
       return machine;
     },
   };
+}
+
+/**
+ * A process that is taken for a machine of this run folder, beside the one that is there: QEMU itself lets no second one be. It
+ * does nothing, and the teardown ends it.
+ */
+export function secondMachine(t: Test, runDir: string): ChildProcess {
+  const child = spawn(
+    process.execPath,
+    ['-e', 'setInterval(() => {}, 1000)', '--', '-qmp', qmpArgument(runDir)],
+    {
+      stdio: 'ignore',
+    },
+  );
+  t.teardown(() => child.kill('SIGKILL'));
+  return child;
 }
 
 /** A signal for one operation: long enough for a busy machine, short enough to fail a test that hangs. */

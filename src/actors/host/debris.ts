@@ -34,7 +34,7 @@ export async function remove(thing: Thing, drivers: SandboxDrivers, signal: Abor
   const { root, run, live } = pathsOf(thing.sandboxId);
   switch (thing.level) {
     case 'process':
-      return await vmm.stop(thing.vm, 0, signal);
+      return await vmm.kill(thing.vm, signal);
     case 'device':
     case 'loop':
       return await disk.clear(thing.device, live, signal);

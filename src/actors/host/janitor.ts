@@ -1,12 +1,11 @@
 import { within } from '../../clock.ts';
 import { type ErrorRecord, messageOf, toDormouseError } from '../../errors/index.ts';
-import type { LedgerKind } from '../sandbox/context.ts';
 import type { SandboxDrivers } from '../sandbox/drivers.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { ActorPorts } from '../system/ports.ts';
 import { inOrder, lookForDebris, remove } from './debris.ts';
 import type { Leftovers } from './leftovers.ts';
-import { compare, findForeign, journalOf, type Thing, type Unowned } from './reconcile.ts';
+import { compare, findForeign, journalOf, type Stray, type Thing, type Unowned } from './reconcile.ts';
 import type { Sandboxes } from './sandboxes.ts';
 
 export interface JanitorOptions {
@@ -35,6 +34,10 @@ const LIMIT_MS = 15_000;
  *   that cannot need it (`Sandbox.tidy`). An operation under way is left alone, whatever it seems to have left; a command that
  *   comes meanwhile waits for its turn. Such things come from a step that was given up and acted all the same, or from one
  *   whose giving back failed while the sandbox went on; the second kind is in the ledger and needs no second look.
+ * - **A second virtual machine of a sandbox** is such a thing, too, also while the sandbox runs: its ledger names the other one, by pid
+ *   and start time. An operation under way may have just started it, so it must be there in two passes between operations, and
+ *   is judged once more in the actor's turn (`standingOf`). Only that process is ended; the run folder is the other one's
+ *   (`VmmDriver.kill`).
  * - **What is nobody's** (no actor, no journal) is removed while no sandbox of that id can be begun (`Sandboxes.whileAbsent`). A
  *   folder is there before its journal: from before its folder is made, a sandbox that is created counts as kept. The
  *   same holds for saved machines in the making, which are sandboxes, and until the folder of one that ended is gone.
@@ -120,18 +123,16 @@ export class Janitor {
           : run,
       );
     }
-    await this.tidy(again.filter(({ how }) => how === 'tidy'));
+    await this.tidy(again.filter((one) => one.how === 'tidy').map(({ thing }) => thing));
     if (!this.#stopping.signal.aborted) await this.#options.leftovers.pass();
   }
 
   /** Lets every sandbox give back what it does not need: what its ledger names, and these strays. */
-  async tidy(strays: readonly Unowned[] = []): Promise<void> {
+  async tidy(strays: readonly Stray[] = []): Promise<void> {
     for (const sandbox of this.#options.sandboxes.all()) {
       if (this.#stopping.signal.aborted) return;
-      const kinds = strays
-        .filter(({ thing }) => thing.sandboxId === sandbox.id)
-        .map(({ thing }) => thing.kind as LedgerKind);
-      if (kinds.length > 0 || sandbox.leftovers().length > 0) await this.#tidyOne(sandbox, kinds);
+      const own = strays.filter(({ sandboxId }) => sandboxId === sandbox.id);
+      if (own.length > 0 || sandbox.leftovers().length > 0) await this.#tidyOne(sandbox, own);
     }
   }
 
@@ -189,9 +190,14 @@ export class Janitor {
     return removed;
   }
 
-  async #tidyOne(sandbox: Sandbox, strays: readonly LedgerKind[]): Promise<void> {
+  async #tidyOne(sandbox: Sandbox, strays: readonly Stray[]): Promise<void> {
     const { log } = this.#options.ports;
-    const line = { sandbox: sandbox.id, state: sandbox.actor.state, ledger: sandbox.leftovers(), strays };
+    const line = {
+      sandbox: sandbox.id,
+      state: sandbox.actor.state,
+      ledger: sandbox.leftovers(),
+      strays: strays.map(({ name }) => name),
+    };
     const key = `tidy ${sandbox.id}`;
     try {
       const released = await this.#limited((signal) => sandbox.tidy(strays, signal));

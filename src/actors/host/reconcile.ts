@@ -3,15 +3,15 @@ import path from 'node:path';
 import type { HeldDevice } from '../../drivers/disk/types.ts';
 import type { VmRef } from '../../drivers/vmm/types.ts';
 import { isSandboxId } from '../../ids.ts';
-import type { LedgerKind } from '../sandbox/context.ts';
 import type { SandboxDrivers } from '../sandbox/drivers.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
-import { spareIn } from '../sandbox/tidy.ts';
+import { type Found, standingOf } from '../sandbox/tidy.ts';
 import { fileJournal } from '../system/journal.ts';
 
 /**
  * The reconciler takes no input: it compares what the machine holds with what the ledgers say, level by level: processes,
- * devices, loops, slots, folders. It, and not an event, is what guarantees that nothing leaks.
+ * devices, loops, slots, folders. It, and not an event, is what guarantees that nothing leaks. A ledger names kinds, of which a sandbox
+ * has one each, and of virtual machines the very process.
  *
  * What is ours is found by our own folder, name or holder: virtual machines by the run folder that they were started with,
  * devices and loops by the files under them, slots by the id of the host that is kept with each, folders by names that
@@ -39,17 +39,18 @@ export type Thing = {
   | { level: 'folder'; kind: undefined }
 );
 
-/** A thing that no ledger names. */
-export interface Unowned {
-  thing: Thing;
-  /**
-   * What may be done about it. `clear`: it is nobody's. `tidy`: a sandbox that rests, and cannot need it, gives it back itself.
-   * `wait`: an operation under way may be acquiring it right now. `leave`: it may be needed, and a person has to look.
-   */
-  how: 'clear' | 'tidy' | 'wait' | 'leave';
+/**
+ * A thing that no ledger names. What may be done about it: `clear`: it is nobody's. `tidy`: a sandbox that rests, and cannot need
+ * it, gives it back itself. `wait`: an operation under way may be acquiring it right now. `leave`: it may be needed, and a person
+ * has to look.
+ */
+export type Unowned = {
   /** For a person. */
   why: string;
-}
+} & ({ how: 'tidy'; thing: Stray } | { how: 'clear' | 'wait' | 'leave'; thing: Thing });
+
+/** A thing of a kind that ledgers name. */
+export type Stray = Extract<Thing, Found>;
 
 /** One line of `dormouse host leaks`. */
 export interface Leak {
@@ -210,9 +211,11 @@ function judge(
   if (thing.level === 'trash')
     return [{ thing, how: 'clear', why: 'It is a snapshot that was resumed from.' }];
   const { actor } = keeper;
-  if (actor.record.ledger.some(({ kind }) => kind === thing.kind)) return [];
-  const why = `${whatOf(thing)}, whose ledger does not name it.`;
-  if (spareIn(actor.state).includes(thing.kind as LedgerKind)) return [{ thing, how: 'tidy', why }];
+  const standing = standingOf(thing, actor);
+  if (standing === 'held') return [];
+  const isSecond = thing.kind === 'vmm' && actor.record.ledger.some(({ kind }) => kind === 'vmm');
+  const why = `${whatOf(thing)}, whose ledger ${isSecond ? `names another one, pid ${actor.context.vm?.pid}` : 'does not name it'}.`;
+  if (standing === 'spare') return [{ thing, how: 'tidy', why }];
   return [
     { thing, how: actor.hasTag('rest') ? 'leave' : 'wait', why: `${why} The sandbox is ${actor.state}.` },
   ];

@@ -1,4 +1,5 @@
 import type { Timer } from '../../clock.ts';
+import type { VmRef } from '../../drivers/vmm/types.ts';
 import { DormouseError, hasCode } from '../../errors/index.ts';
 import { newCommandId } from '../../ids.ts';
 import { Actor } from '../system/actor.ts';
@@ -17,7 +18,7 @@ import { sandboxInspection } from './moment.ts';
 import type { ExecReply, ExecRequest, SandboxTransition, SandboxView } from './protocol.ts';
 import { guestEndpoint } from './steps/greeting.ts';
 import { sandboxSteps } from './steps/index.ts';
-import { spareIn, tidyStep } from './tidy.ts';
+import { type Found, spareIn, standingOf, tidyStep } from './tidy.ts';
 import { runToken } from './token.ts';
 import { eventOf, viewOf } from './view.ts';
 
@@ -129,19 +130,23 @@ export class Sandbox {
   }
 
   /**
-   * Gives back what the state that the sandbox rests in cannot need: what the ledger names, and kinds that were seen on the
-   * machine. It is done in the actor's turn, so a command that comes meanwhile waits, and ledger and machine stay together.
+   * Gives back what the state that the sandbox rests in cannot need: what the ledger names, and what was seen on the machine. It is
+   * done in the actor's turn, so a command that comes meanwhile waits, and ledger and machine stay together.
    *
-   * @param strays kinds that are on the machine though the ledger does not name them
+   * @param strays what is on the machine though the ledger does not name it; of a machine, that very process
    * @returns what was given back; nothing when the sandbox does not rest
    * @throws the first undo's error; what was given back before it is off the ledger
    */
-  async tidy(strays: readonly LedgerKind[], signal: AbortSignal): Promise<LedgerKind[]> {
-    const kinds = (): LedgerKind[] => {
-      const leftovers = this.leftovers();
-      return spareIn(this.#actor.state).filter((kind) => leftovers.includes(kind) || strays.includes(kind));
+  async tidy(strays: readonly Found[], signal: AbortSignal): Promise<LedgerKind[]> {
+    const spare = (): { processes: VmRef[]; kinds: LedgerKind[] } => {
+      const given = new Set<LedgerKind>(this.leftovers());
+      const processes: VmRef[] = [];
+      for (const stray of strays.filter((found) => standingOf(found, this.#actor) === 'spare'))
+        if (stray.kind === 'vmm') processes.push(stray.vm);
+        else given.add(stray.kind);
+      return { processes, kinds: spareIn(this.#actor.state).filter((kind) => given.has(kind)) };
     };
-    const end = await this.#actor.aside(tidyStep(this.#options.drivers, kinds), signal);
+    const end = await this.#actor.aside(tidyStep(this.#options.drivers, spare), signal);
     if (end?.ok === false) throw DormouseError.fromRecord(end.error);
     return (end?.output ?? []) as LedgerKind[];
   }

@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { rename, rm } from 'node:fs/promises';
 import path from 'node:path';
+import type { VmRef } from '../../drivers/vmm/types.ts';
 import { exists } from '../../durable-file.ts';
 import { DormouseError } from '../../errors/index.ts';
-import type { LedgerKind } from './context.ts';
+import type { Actor } from '../system/actor.ts';
+import type { LedgerKind, SandboxContext } from './context.ts';
 import type { SandboxDrivers, SandboxStep } from './drivers.ts';
 import { diskSteps } from './steps/disk.ts';
 import { machineLifeSteps } from './steps/machine-life.ts';
@@ -28,15 +30,40 @@ export function spareIn(state: string): readonly LedgerKind[] {
   return SPARE[state] ?? [];
 }
 
+/** What is on the machine for a sandbox, by the kind that a ledger names it as. A process is told apart from every other one. */
+export type Found = { kind: 'vmm'; vm: VmRef } | { kind: Exclude<LedgerKind, 'vmm'> };
+
+/**
+ * What something on the machine is to the sandbox that it belongs to. `held`: the ledger names it. `spare`: the ledger does not,
+ * and the state that the sandbox rests in cannot need it. `unknown`: the ledger does not, and it may be needed.
+ *
+ * A ledger names one machine, by its process. While an operation is under way, or has stranded, another process may be the one that
+ * was just started in its place; where the sandbox rests, it is one too many.
+ */
+export function standingOf(
+  found: Found,
+  { state, record: { ledger }, context: { vm } }: Pick<Actor<SandboxContext>, 'state' | 'record' | 'context'>,
+): 'held' | 'spare' | 'unknown' {
+  const isSpare = spareIn(state).includes(found.kind);
+  if (!ledger.some(({ kind }) => kind === found.kind)) return isSpare ? 'spare' : 'unknown';
+  // Without a reference nobody knows which one was started.
+  if (found.kind !== 'vmm' || vm === null || isSameProcess(found.vm, vm)) return 'held';
+  return isSpare || state === 'running' ? 'spare' : 'held';
+}
+
+const isSameProcess = (one: VmRef, other: VmRef): boolean =>
+  one.pid === other.pid && one.startTicks === other.startTicks;
+
 /**
  * Gives kinds of resources back, and takes each off the ledger when it is gone. To be run while the sandbox rests in a state
  * that cannot need them: nothing else touches them then.
  *
- * @param kinds asked for when the step begins; given back in this order
+ * @param spare asked when the step begins: processes to be ended, which the ledger does not name, and kinds, which are given back in
+ * this order
  */
 export function tidyStep(
   drivers: SandboxDrivers,
-  kinds: () => readonly LedgerKind[],
+  spare: () => { processes: readonly VmRef[]; kinds: readonly LedgerKind[] },
 ): SandboxStep<LedgerKind[]> {
   const undo = undosOf(drivers);
   const { pathsOf } = drivers;
@@ -46,8 +73,13 @@ export function tidyStep(
     timeoutMs: 10_000,
     async run(context, { ledger, released, signal }) {
       const { root, live, snapshot } = pathsOf(context.id);
+      const { processes, kinds } = spare();
       const done: LedgerKind[] = [];
-      for (const kind of kinds()) {
+      for (const vm of processes) {
+        await drivers.vmm.kill(vm, signal);
+        done.push('vmm');
+      }
+      for (const kind of kinds) {
         if (kind === 'live') {
           await undo.disk(context, signal);
           await removeBeside(live, snapshot, root);

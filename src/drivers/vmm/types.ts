@@ -93,6 +93,12 @@ export interface VmmDriver {
     signal: AbortSignal,
   ): Promise<void>;
 
+  /**
+   * Makes sure that this very process is gone, at once, and touches nothing else: what is in `runDir` may be another one's, and
+   * that one is left alone also when this one had ended already.
+   */
+  kill(vm: VmRef, signal: AbortSignal): Promise<void>;
+
   /** The machine process that belongs to `runDir`, if it lives. */
   find(sandboxId: string, runDir: string): Promise<VmRef | undefined>;
 

@@ -44,10 +44,18 @@ export async function janitorWorld(t: Test, { everyMs = 30_000 } = {}) {
     release: () => {},
     make: () => {},
   };
+  let nextPid = 100;
   const given: string[] = [];
   const passes = { leftovers: 0 };
   const pathsOf = (id: string) => sandboxPaths({ sandboxes: root }, id);
   const nothing = async (): Promise<void> => {};
+  const isSame = (one: VmRef, other: VmRef): boolean =>
+    one.pid === other.pid && one.startTicks === other.startTicks;
+  const end = (vm: VmRef | undefined): void => {
+    if (!vm) return;
+    given.push(`vmm ${vm.sandboxId}`);
+    machine.processes = machine.processes.filter((one) => one !== vm);
+  };
   const clearDevices = async (sandboxId: string): Promise<void> => {
     await hooks.clear(sandboxId);
     if (machine.devices.some((device) => device.sandboxId === sandboxId)) given.push(`disk ${sandboxId}`);
@@ -91,10 +99,13 @@ export async function janitorWorld(t: Test, { everyMs = 30_000 } = {}) {
       watch: () => () => {},
       async stop(vm: VmRef | { sandboxId: string; runDir: string }) {
         await hooks.stop(vm.sandboxId);
-        const isIt = (one: VmRef): boolean =>
-          'pid' in vm ? one.pid === vm.pid : one.sandboxId === vm.sandboxId;
-        for (const { sandboxId } of machine.processes.filter(isIt)) given.push(`vmm ${sandboxId}`);
-        machine.processes = machine.processes.filter((one) => !isIt(one));
+        // As the driver does: when the one that is known has ended, the one of its run folder.
+        const known = 'pid' in vm ? machine.processes.filter((one) => isSame(one, vm)) : [];
+        end(known[0] ?? machine.processes.find(({ runDir }) => runDir === vm.runDir));
+      },
+      async kill(vm: VmRef) {
+        await hooks.stop(vm.sandboxId);
+        end(machine.processes.find((one) => isSame(one, vm)));
       },
     },
     // Only what these tests touch.
@@ -163,9 +174,10 @@ export async function janitorWorld(t: Test, { everyMs = 30_000 } = {}) {
     const vm = {
       sandboxId,
       runDir: pathsOf(sandboxId).run,
-      pid: 100 + machine.processes.length,
+      pid: nextPid,
       startTicks: '1',
     };
+    nextPid += 1;
     machine.processes.push(vm);
     return vm;
   };

@@ -219,6 +219,110 @@ t.test('what a step that was given up did after all is given back when the sandb
   t.match(await destroyed, { state: 'destroyed' });
 });
 
+t.test('a second virtual machine of a sandbox that runs is a leak, and is ended alone', async (t) => {
+  const {
+    janitor,
+    leave,
+    sandboxes,
+    machine,
+    runMachine,
+    given,
+    hooks,
+    lines,
+    journaled,
+    adopted,
+    ...world
+  } = await janitorWorld(t);
+  const id = await leave('running', ['live', 'disk', 'slot', 'vmm']);
+  await sandboxes.adopt();
+  const own = [...machine.processes];
+  const leaks = () => findLeaks(world.root, world.drivers, sandboxes);
+  t.same(await leaks(), []);
+  const second = runMachine(id);
+  const third = runMachine(id);
+  t.match(
+    await leaks(),
+    [second, third].map(({ pid }) => ({
+      kind: 'process',
+      name: `pid ${pid}`,
+      detail: new RegExp(`${id}, whose ledger names another one, pid ${own[0]?.pid}`),
+    })),
+  );
+  await janitor.pass();
+  t.same(given, [], 'one look is not enough');
+  machine.processes = machine.processes.map((vm) => (vm === third ? { ...third, startTicks: '2' } : vm));
+  // One that ends by itself, just before, is not taken for the one that is left.
+  hooks.stop = () => {
+    machine.processes = machine.processes.filter((vm) => vm !== second);
+  };
+  await janitor.pass();
+  t.same(given, []);
+  t.same(machine.processes, [...own, { ...third, startTicks: '2' }], 'the same pid is another process');
+  hooks.stop = () => {};
+  await janitor.pass();
+  t.same(given, [`vmm ${id}`]);
+  t.same(machine.processes, own);
+  t.match(lines.at(-1), { level: 'info', sandbox: id, strays: [`pid ${third.pid}`], released: ['vmm'] });
+  t.same(await leaks(), []);
+  t.same(await journaled(id), ['live', 'disk', 'slot', 'vmm']);
+  t.equal((await adopted(id)).actor.state, 'running');
+});
+
+t.test('all virtual machines of a paused sandbox go, each by itself', async (t) => {
+  const { janitor, leave, sandboxes, machine, runMachine, given } = await janitorWorld(t);
+  const id = await leave('paused', ['snapshot']);
+  await sandboxes.adopt();
+  runMachine(id);
+  runMachine(id);
+  await janitor.pass();
+  const late = runMachine(id);
+  await janitor.pass();
+  t.same(given, [`vmm ${id}`, `vmm ${id}`]);
+  t.same(machine.processes, [late], 'seen once');
+});
+
+t.test(
+  'a second virtual machine is left alone while an operation is under way, and judged anew after it',
+  async (t) => {
+    const { janitor, leave, sandboxes, runMachine, given, hooks, adopted, root, drivers } =
+      await janitorWorld(t);
+    const id = await leave('running', ['live', 'disk', 'slot', 'vmm']);
+    const stranded = await leave('stranded', ['live', 'disk', 'slot', 'vmm'], {
+      timers: { 'xstate.after.backOff.sandbox.stranded': { atMs: 9e15, event: { type: 'x' } } },
+    });
+    await sandboxes.adopt();
+    runMachine(id);
+    runMachine(stranded);
+    const context = (commandId: string) => ({
+      commandId,
+      deadlineMs: Number.MAX_SAFE_INTEGER,
+      signal: new AbortController().signal,
+    });
+    await janitor.pass();
+    const sandbox = await adopted(id);
+    const held = gate();
+    hooks.stop = async () => await held.passed;
+    const restarted = sandbox.command('restart', {}, context('r')).catch(() => {});
+    await until(() => sandbox.actor.state === 'restarting.stoppingVm');
+    for (let round = 0; round < 3; round += 1) await janitor.pass();
+    t.same(given, []);
+    t.same(await findLeaks(root, drivers, sandboxes), [], 'either may be the one that is needed');
+    held.open();
+    await restarted;
+  },
+);
+
+t.test('what a pass saw is judged once more in the turn of the actor', async (t) => {
+  const { leave, sandboxes, machine, given, adopted } = await janitorWorld(t);
+  const id = await leave('running', ['live', 'disk', 'slot', 'vmm']);
+  await sandboxes.adopt();
+  const [vm] = machine.processes;
+  if (!vm) throw new Error('it runs');
+  const { signal } = new AbortController();
+  t.same(await (await adopted(id)).tidy([{ kind: 'vmm', vm }], signal), []);
+  t.same(given, [], 'by now it is the one that the ledger names');
+});
+
 t.test('an operation under way is left alone, and so is a sandbox that is being made', async (t) => {
   const { janitor, sandboxes, hooks, pathsOf, machine, given, input, leave, adopted } = await janitorWorld(t);
   const made = gate();

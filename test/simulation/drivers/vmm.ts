@@ -64,6 +64,11 @@ export function simulatedVmm(world: World): VmmDriver {
       const machine = 'pid' in vm ? machines.find(vm) : machines.of(vm.sandboxId);
       if (machine) await effect('stop', () => machines.end(machine), signal);
     },
+    async kill(vm, signal) {
+      signal.throwIfAborted();
+      const machine = machines.find(vm);
+      if (machine) await effect('kill', () => machines.end(machine), signal);
+    },
     async find(sandboxId) {
       await world.turn('vmm find');
       const machine = machines.of(sandboxId);

@@ -128,6 +128,12 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       faultPoint('monitor is gone');
     },
 
+    async kill(vm, signal) {
+      await machineOf(vm).kill(signal);
+      machines.delete(keyOf(vm));
+      faultPoint('monitor is gone');
+    },
+
     find: findMachine,
     list: listMachines,
 

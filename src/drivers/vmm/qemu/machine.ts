@@ -112,13 +112,18 @@ export class Machine {
       });
       await unlessAborted(quit, signal).catch(() => signal.throwIfAborted());
     }
-    if (await this.isAlive()) {
-      if (graceMs > 0) this.#log.warn({ graceMs }, 'a machine did not quit; killing it');
-      await killProcess(this.ref);
-    }
+    if (graceMs > 0 && (await this.isAlive()))
+      this.#log.warn({ graceMs }, 'a machine did not quit; killing it');
+    await this.kill(signal);
+    for (const file of [qmpSocket, stateSocket, pidFile]) await rm(file(this.ref.runDir), { force: true });
+  }
+
+  /** Kills the process and waits until it is gone; its run folder is left as it is. Throws the signal's reason. */
+  async kill(signal: AbortSignal): Promise<void> {
+    this.#isStopping = true;
+    await killProcess(this.ref);
     await this.#waitGone(signal);
     this.close();
-    for (const file of [qmpSocket, stateSocket, pidFile]) await rm(file(this.ref.runDir), { force: true });
   }
 
   /** Lets go of the monitor and ends all watching. The machine is left alone. */

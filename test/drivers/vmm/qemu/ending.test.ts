@@ -2,7 +2,14 @@ import { access } from 'node:fs/promises';
 import t from 'tap';
 import type { QemuDriver } from '../../../../src/drivers/vmm/qemu/index.ts';
 import type { VmExit, VmRef } from '../../../../src/drivers/vmm/types.ts';
-import { consoleSays, limit, nextTick, processExists, startLab } from '../../../support/machines.ts';
+import {
+  consoleSays,
+  limit,
+  nextTick,
+  processExists,
+  secondMachine,
+  startLab,
+} from '../../../support/machines.ts';
 import { until } from '../../../support/nats.ts';
 
 const lab = await startLab(t);
@@ -70,6 +77,36 @@ t.test('a reference to a pid that is somebody else now kills nobody', async (t) 
   await driver.stop(notOurs, 0, limit());
   t.pass('this process lives');
 });
+
+t.test(
+  'kill ends one process and leaves the other one of its run folder, and the folder, alone',
+  async (t) => {
+    const { spec } = await lab.machine();
+    const vm = await driver.start(spec, limit());
+    const { exits } = watched(driver, vm);
+    const child = secondMachine(t, spec.runDir);
+    const listed = async (): Promise<VmRef[]> =>
+      (await driver.list(lab.dir)).filter(({ sandboxId }) => sandboxId === spec.sandboxId);
+    await until(async () => (await listed()).length === 2, 'both are listed');
+    const second = (await listed()).find(({ pid }) => pid !== vm.pid);
+    if (!second) throw new Error('it was listed');
+    t.equal(second.pid, child.pid);
+    await driver.kill({ ...second, startTicks: '1' }, limit());
+    t.equal((await listed()).length, 2, 'a pid that was another process before is not touched');
+    await driver.kill(second, limit());
+    t.same(await listed(), [vm]);
+    t.equal(child.signalCode, 'SIGKILL');
+    await driver.kill(second, limit());
+    t.same(await listed(), [vm], 'the one that is left is not taken for the one that has ended');
+    t.same(exits, []);
+    for (const file of ['qmp.sock', 'qemu.pid']) await access(`${spec.runDir}/${file}`);
+    t.same(await lab.driver().find(spec.sandboxId, spec.runDir), vm);
+    t.equal(await driver.status(vm, limit()), 'running');
+    await driver.kill(vm, limit());
+    t.same(await listed(), []);
+    t.same(exits, [], 'a machine that was killed is not reported');
+  },
+);
 
 t.test('a monitor that hangs does not hold its caller, and is stopped', async (t) => {
   const { spec } = await lab.machine();
