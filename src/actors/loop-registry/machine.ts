@@ -79,7 +79,7 @@ export const loopRegistryMachine = setup({
       return { loops: after, reply: loop && registry.entryOf(loop) };
     }),
     takeOff: assign(({ context: { loops, image, holder } }) => ({
-      loops: registry.releasedBy(loops, image, holder),
+      loops: registry.leftBy(loops, image, holder),
     })),
     reportRelease: assign(({ context: { loops, image, holder }, event }) => {
       const left = registry.heldBy(loops, image, holder);

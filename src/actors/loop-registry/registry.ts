@@ -95,6 +95,16 @@ export function releasedBy(loops: readonly Loop[], image: string, holder: string
   );
 }
 
+/**
+ * The registry when the holder let go and the kernel could not be asked. It is no user any more, as far as anybody knows: a device
+ * lets go when it is removed, and a loop that others hold is not looked at again by itself.
+ */
+export function leftBy(loops: readonly Loop[], image: string, holder: string): Loop[] {
+  return releasedBy(loops, image, holder).map((loop) =>
+    loop.image === image ? { ...loop, users: loop.users.filter((name) => name !== holder) } : loop,
+  );
+}
+
 /** Loops that may be detached now. One that the kernel frees by itself has been detached already. */
 export function idle(loops: readonly Loop[]): Loop[] {
   return loops.filter((loop) => unheld(loop) && loop.users.length === 0 && !loop.autoclear);

@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { AnyMachineSnapshot } from 'xstate';
 import { loopRegistryMachine, type RegistryContext } from '../../../src/actors/loop-registry/machine.ts';
-import type { Look } from '../../../src/actors/loop-registry/registry.ts';
+import { entryOf, type Look } from '../../../src/actors/loop-registry/registry.ts';
 import {
   activeSteps,
   begin,
@@ -133,6 +133,18 @@ t.test('releasing fails: the loop is kept without a holder, and tried again', as
   t.same([walk.state, walk.answers, holders(walk)], ['ready', ['STEP_TIMEOUT'], [[]]]);
   t.equal(walk.retry().state, 'tidying');
   t.same(walk.done(nothing).context.loops, []);
+});
+
+t.test('releasing fails while others hold the loop: the one that left is not listed', async (t) => {
+  // Found by the simulation: "forks", step 28 fails. Nothing looks at a loop again that is held.
+  const both: Look = { ...bound, users: { '/dev/loop0': ['one', 'two'] } };
+  const walk = holding().command('acquire', body('two')).done({ look: both, device: '/dev/loop0' });
+  walk.command('release', body('one')).fail('LOOP_FAILED');
+  t.same([walk.state, walk.answers], ['ready', ['LOOP_FAILED']]);
+  t.same(
+    walk.context.loops.map(entryOf).flatMap((entry) => entry.holders),
+    ['two'],
+  );
 });
 
 t.test('the loop stays after its release: listed, answered so, tried again', async (t) => {
