@@ -28,6 +28,10 @@ export async function startSchedulerPart(
         body,
         context,
       ),
+    async destroyOn(teamId, sandboxId, context) {
+      const subject = `${sandboxSubject(teamId, sandboxId)}.${sandboxCommands.destroy.name}`;
+      await bus.request(subject, sandboxCommands.destroy, {}, context);
+    },
     find: (teamId, sandboxId) => records.findSandbox(teamId, sandboxId),
     hostOfTemplate: async (teamId, name) => (await records.findTemplate(teamId, name))?.hostId,
     claim: (record) => records.claimSandbox(record),

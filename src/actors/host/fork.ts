@@ -1,4 +1,4 @@
-import { DormouseError } from '../../errors/index.ts';
+import { DormouseError, hasCode } from '../../errors/index.ts';
 import { newCommandId } from '../../ids.ts';
 import type { SandboxDrivers } from '../sandbox/drivers.ts';
 import type { ForkReply, ForkRequest, SandboxView } from '../sandbox/protocol.ts';
@@ -40,23 +40,15 @@ export async function forkSandbox(
   parts: ForkParts,
 ): Promise<ForkReply> {
   return await parts.once.run('fork', { sandbox: original.id, ...request }, context, async () => {
-    const forks = new Map<string, Sandbox>();
-    for (const id of request.ids) {
-      const there = await findFork(id, original, context, parts);
-      if (there) forks.set(id, there);
-    }
+    const forks = await findForks(request.ids, original, context, parts);
     const missing = request.ids.filter((id) => !forks.has(id));
     if (missing.length > 0) {
-      await parts.drivers.checkSpace();
-      const begun = parts.room.keep(original.context.options, missing.length);
       try {
-        await parts.captures.take(original, { memory: true }, context, async (capture) => {
-          const saved = await readSaved(capture);
-          for (const fork of await makeForks(original, missing, { saved, begun }, context, parts))
-            forks.set(fork.id, fork);
-        });
-      } finally {
-        for (const _ of missing) begun();
+        for (const fork of await makeMissing(original, missing, context, parts)) forks.set(fork.id, fork);
+      } catch (error) {
+        // Some were missing, so an earlier try was never answered: what it had made is of no use to anybody.
+        await discardAll(forks.values(), parts);
+        throw error;
       }
     }
     return { sandboxes: request.ids.flatMap((id): SandboxView[] => viewsOf(forks.get(id))) };
@@ -64,6 +56,36 @@ export async function forkSandbox(
 }
 
 const viewsOf = (fork: Sandbox | undefined): SandboxView[] => (fork ? [fork.view()] : []);
+
+const discardAll = async (forks: Iterable<Sandbox>, { sandboxes }: ForkParts): Promise<void> =>
+  void (await Promise.allSettled([...forks].map((fork) => sandboxes.discard(fork))));
+
+/**
+ * The forks that an earlier try began, by id. When one of them failed the others are destroyed: the agent may have died in
+ * the middle, and then nobody else does that. Not when one was destroyed, since then they may have been answered for, and in use;
+ * nor when the caller goes away, who may ask again.
+ */
+async function findForks(
+  ids: readonly string[],
+  original: Sandbox,
+  context: CommandContext,
+  parts: ForkParts,
+): Promise<Map<string, Sandbox>> {
+  const forks = new Map<string, Sandbox>();
+  const failures: unknown[] = [];
+  for (const id of ids) {
+    try {
+      const there = await findFork(id, original, context, parts);
+      if (there) forks.set(id, there);
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length === 0) return forks;
+  if (!context.signal.aborted && !failures.some((error) => hasCode(error, 'SANDBOX_NOT_FOUND')))
+    await discardAll(forks.values(), parts);
+  throw failures[0];
+}
 
 /** The fork of that id that an earlier try began; undefined when there is none. Throws why it failed, or what became of it. */
 async function findFork(
@@ -82,8 +104,28 @@ async function findFork(
   await there.actor.until(() => there.actor.hasTag('rest') || there.actor.isDone, signal);
   if (!there.actor.isDone) return there;
   const { lastError } = there.context;
-  if (lastError) throw DormouseError.fromRecord(lastError);
+  // One that was made and destroyed may have an error of its later life.
+  if (lastError && there.actor.state === 'failed') throw DormouseError.fromRecord(lastError);
   throw new DormouseError('SANDBOX_NOT_FOUND', `The fork ${id} was made and has been destroyed.`);
+}
+
+/** Makes the forks with these ids from a new capture. */
+async function makeMissing(
+  original: Sandbox,
+  ids: readonly string[],
+  context: CommandContext,
+  parts: ForkParts,
+): Promise<Sandbox[]> {
+  await parts.drivers.checkSpace();
+  const begun = parts.room.keep(original.context.options, ids.length);
+  try {
+    return await parts.captures.take(original, { memory: true }, context, async (capture) => {
+      const saved = await readSaved(capture);
+      return await makeForks(original, ids, { saved, begun }, context, parts);
+    });
+  } finally {
+    for (const _ of ids) begun();
+  }
 }
 
 /** Makes forks with these ids, a few at a time; when one fails no further ones are begun, and all are destroyed again. */
@@ -111,7 +153,7 @@ async function makeForks(
   await Promise.all(Array.from({ length: AT_A_TIME }, makeSome));
   if (failures.length === 0) return made;
   // Also when the caller went away: an undo has a time of its own.
-  await Promise.allSettled(made.map((fork) => parts.sandboxes.discard(fork)));
+  await discardAll(made, parts);
   throw failures[0];
 }
 

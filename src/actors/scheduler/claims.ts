@@ -8,7 +8,7 @@ import type { SchedulerPorts } from './ports.ts';
 /** What creates and forks have in common: records that are written before a host is asked, and requests that come again. */
 
 /** How often the record of a create that is being undone is looked at, in milliseconds. */
-const UNDO_LOOK_MS = 200;
+export const UNDO_LOOK_MS = 200;
 
 /** Tells whether an idempotency key comes with the same request again, in whatever order its fields are. */
 export function requestHashOf(request: unknown): string {

@@ -1,8 +1,18 @@
 import { DormouseError, hasCode, messageOf } from '../../errors/index.ts';
-import { newSandboxId, sandboxIdForKey } from '../../ids.ts';
+import { newCommandId, newSandboxId, sandboxIdForKey } from '../../ids.ts';
 import type { ForkReply, SandboxView } from '../sandbox/protocol.ts';
 import type { CommandContext } from '../system/command.ts';
-import { failureOf, plannedView, requestHashOf, takeBackUnbegun, whenUndone } from './claims.ts';
+
+import {
+  failureOf,
+  plannedView,
+  refusedByStopping,
+  requestHashOf,
+  takeBackUnbegun,
+  UNDO_LOOK_MS,
+  whenUndone,
+} from './claims.ts';
+
 import { optionsOf } from './options.ts';
 import type { SchedulerPorts } from './ports.ts';
 import type { ScheduleFork } from './protocol.ts';
@@ -39,7 +49,9 @@ export async function fork(
   const failure = await failureBefore(views, created, context, ports);
   if (failure) {
     await release();
-    throw failure;
+    // Its host may have died in the middle: those that it had made go on, and nobody would be told of them.
+    if (failure.neverRan) for (const view of views) await untilGone(view, context, ports);
+    throw failure.error;
   }
   // Its host knows how the fork was answered of which one is on its way, or stranded.
   if (!created && views.every(({ state }) => state !== 'creating' && state !== 'stranded'))
@@ -75,17 +87,48 @@ async function failureBefore(
   created: boolean,
   context: CommandContext,
   ports: SchedulerPorts,
-): Promise<DormouseError | undefined> {
+): Promise<{ error: DormouseError; neverRan: boolean } | undefined> {
   for (const view of views) {
     const look = (): Promise<SandboxView | undefined> => ports.find(view.team_id, view.id);
     const now = await whenUndone(view, look, context, ports);
-    if (now?.state === 'failed') return failureOf(now);
+    // A fork that was answered for and lost later says nothing of the others: they are somebody's.
+    if (now?.state === 'failed')
+      return { error: failureOf(now), neverRan: now.last_error?.code !== 'SANDBOX_LOST' };
   }
   const destroyed = created && views.find(({ state }) => state === 'destroyed' || state === 'destroying');
   if (!destroyed) return undefined;
-  return new DormouseError('STEP_FAILED', 'The fork failed before, and what was made of it was destroyed.', {
-    data: { sandbox_id: destroyed.id },
-  });
+  const detail = 'The fork failed before, and what was made of it was destroyed.';
+  return {
+    error: new DormouseError('STEP_FAILED', detail, { data: { sandbox_id: destroyed.id } }),
+    neverRan: false,
+  };
+}
+
+/**
+ * Waits until a sandbox of a fork that failed is gone, and has it destroyed if it rests. What was only claimed, and its host does not
+ * keep, never began.
+ *
+ * @throws `DEADLINE_EXCEEDED`, `HOST_UNREACHABLE` when the host does not say what it keeps
+ */
+async function untilGone(
+  { team_id: teamId, id, host_id: hostId }: SandboxView,
+  { deadlineMs, signal }: CommandContext,
+  { find, keptBy, destroyOn, clock, log }: SchedulerPorts,
+): Promise<void> {
+  for (;;) {
+    const view = await find(teamId, id);
+    if (!view || isGone(view) || (view.seq === 0 && !(await keptBy(hostId)).has(id))) return;
+    if (clock.nowMs() >= deadlineMs)
+      throw new DormouseError('DEADLINE_EXCEEDED', 'The fork failed and is being undone.');
+    if (!/^(creating|undoing|destroying)$/.test(view.state))
+      await destroyOn(teamId, id, { commandId: newCommandId(), deadlineMs, signal }).catch((error: unknown) =>
+        log.info(
+          { sandbox: id, err: messageOf(error) },
+          'the rest of a fork that failed is not destroyed yet',
+        ),
+      );
+    await clock.sleep(UNDO_LOOK_MS, signal);
+  }
 }
 
 /**
@@ -93,6 +136,7 @@ async function failureBefore(
  * one stays recorded, since only records without a transition are taken back. After the others the forks may be on their way.
  */
 function isOver(error: unknown): boolean {
+  if (hasCode(error, 'HOST_DRAINING')) return refusedByStopping(error);
   const unknown = ['DEADLINE_EXCEEDED', 'CANCELLED', 'BUS_UNAVAILABLE', 'BAD_REPLY', 'INTERNAL'] as const;
   return !unknown.some((code) => hasCode(error, code));
 }

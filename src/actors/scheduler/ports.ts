@@ -24,6 +24,8 @@ export interface SchedulerPorts {
   createOn(hostId: string, body: CreateSandbox, context: CommandContext): Promise<SandboxView>;
   /** Asks the host of the sandbox to make copies of it. Throws `HOST_UNREACHABLE` when nobody answers. */
   forkOn(teamId: string, sandboxId: string, body: ForkRequest, context: CommandContext): Promise<ForkReply>;
+  /** Has the sandbox destroyed. Throws `HOST_UNREACHABLE` when nobody answers, and what the sandbox throws. */
+  destroyOn(teamId: string, sandboxId: string, context: CommandContext): Promise<void>;
   /** The sandbox as the records have it, in whatever state. */
   find(teamId: string, sandboxId: string): Promise<SandboxView | undefined>;
   /** The host that is said to have the template of the team, else of the platform. */

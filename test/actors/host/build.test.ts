@@ -273,10 +273,7 @@ t.test('of one team two wait, and whoever goes away makes room', async (t) => {
   const { built: instead } = await begin('instead');
   go.resolve();
   await Promise.all([runs, waits, others, instead]);
-  t.same(
-    (await templates.describe()).map(({ name }) => name).sort(),
-    ['instead', 'others', 'runs', 'waits'],
-  );
+  t.same((await templates.describe()).map(({ name }) => name).sort(), ['instead', 'others', 'runs', 'waits']);
   t.equal((await left()).length, 4, 'and no upload');
 });
 

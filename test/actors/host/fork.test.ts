@@ -168,6 +168,37 @@ t.test('a fork that is sent again makes nothing twice, and what is missing', asy
   t.equal(seen.inputs.length, 4);
 });
 
+t.test('when what is missing cannot be made, what an earlier try made is destroyed', async (t) => {
+  const { fork, hooks, there } = await world(t);
+  const ids = someIds(3);
+  await fork(ids);
+  there.delete(ids[1] ?? '');
+  hooks.outcome = async () => {
+    throw new DormouseError('VMM_FAILED', 'no');
+  };
+  await t.rejects(fork(ids, { commandId: 'of another agent' }), { code: 'VMM_FAILED' });
+  t.equal(there.size, 0);
+});
+
+t.test('when one has failed since, what an earlier try made is destroyed', async (t) => {
+  // Found by the simulation: "forks", an agent killed as the first of two forks ran.
+  const { fork, there, seen } = await world(t);
+  const ids = someIds(3);
+  await fork(ids);
+  const lastError = { code: 'SNAPSHOT_INVALID', detail: 'The copy is gone.' } as const;
+  const end = (state: string): void =>
+    void there.set(
+      ids[1] ?? '',
+      fakeSandbox({ ...sandboxInput({ id: ids[1] ?? '' }), lastError }, { state }).sandbox,
+    );
+  end('destroyed');
+  await t.rejects(fork(ids, { commandId: 'late' }), { code: 'SANDBOX_NOT_FOUND' });
+  t.same(seen.destroyed, [], 'not when its user ended one of them');
+  end('failed');
+  await t.rejects(fork(ids, { commandId: 'of another agent' }), { code: 'SNAPSHOT_INVALID' });
+  t.same(seen.destroyed.sort(), [ids[0], ids[2]].sort());
+});
+
 t.test('ids that are taken are refused', async (t) => {
   const { fork, there, original, seen } = await world(t);
   there.set(original.id, original);

@@ -133,7 +133,9 @@ t.test('an upload belongs to its team', async (t) => {
   await send(0, 'secret');
   await t.rejects(send(6, 'x', { team_id: OTHER_TEAM }), { code: 'INVALID_REQUEST' });
   await t.rejects(content(OTHER_TEAM), { code: 'INVALID_REQUEST' });
-  await t.rejects(uploads.discard({ upload_id: id, team_id: OTHER_TEAM, attempt: 'a' }), { code: 'INVALID_REQUEST' });
+  await t.rejects(uploads.discard({ upload_id: id, team_id: OTHER_TEAM, attempt: 'a' }), {
+    code: 'INVALID_REQUEST',
+  });
   await uploads.discard({ upload_id: id, team_id: TEAM, attempt: 'a' });
   t.same(await readdir(root), []);
   await uploads.discard({ upload_id: id, team_id: TEAM, attempt: 'a' });

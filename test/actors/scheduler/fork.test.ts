@@ -185,6 +185,30 @@ t.test('one that failed is answered with its failure again, not done again', asy
   t.equal(world.forked.length, 1);
 });
 
+t.test('what is left of one that failed is destroyed before that is answered', async (t) => {
+  // Its host died in the middle. Found by the simulation: "forks", an agent killed as the first of two forks ran.
+  const last_error = { code: 'SNAPSHOT_INVALID', detail: 'The copy is gone.' };
+  const start = async (error: { code: string; detail: string }) => {
+    const world = startWithSandbox(t);
+    const wanted = request({ idempotency_key: 'k' });
+    const [one, two] = (await world.scheduler.fork(wanted, context)).sandboxes;
+    if (!one || !two) throw new Error('there are three');
+    world.record(one);
+    world.record({ ...two, state: 'failed', last_error: error });
+    const answered = t.rejects(world.scheduler.fork(wanted, context), { code: error.code });
+    for (let turn = 0; turn < 5; turn += 1) {
+      await new Promise(setImmediate);
+      world.clock.advance(200);
+    }
+    await answered;
+    return { world, one };
+  };
+  const { world, one } = await start(last_error);
+  t.same(world.destroyed, [one.id], 'the one that runs; the third was never begun');
+  const lost = await start({ code: 'SANDBOX_LOST', detail: 'Its host lost it later.' });
+  t.same(lost.world.destroyed, [], 'one that was lost after it ran takes no other one along');
+});
+
 t.test('one that was destroyed in part, while the rest was never begun, is not done again', async (t) => {
   const world = startWithSandbox(t, { fork: 'DISK_FULL' });
   const wanted = request({ idempotency_key: 'k' });

@@ -30,6 +30,8 @@ export interface SchedulerWorld {
   /** Hosts that were asked what they say of themselves now. */
   informed: string[];
   unclaimed: string[];
+  /** Sandboxes that were asked to end. They do. */
+  destroyed: string[];
   /** Writes a record as a host has told it. */
   record(view: SandboxView): void;
 }
@@ -55,9 +57,9 @@ export interface WorldOptions {
 export function startWorld(t: Test, options: WorldOptions = {}): SchedulerWorld {
   const { hosts = [hostInfo()], answers = {}, now = {}, templateHost } = options;
   const claims: SchedulerWorld['claims'] = new Map();
-  const world = { asked: [], forked: [], informed: [], unclaimed: [] } as Pick<
+  const world = { asked: [], forked: [], informed: [], unclaimed: [], destroyed: [] } as Pick<
     SchedulerWorld,
-    'asked' | 'forked' | 'informed' | 'unclaimed'
+    'asked' | 'forked' | 'informed' | 'unclaimed' | 'destroyed'
   >;
   const clock = fakeClock();
   let left = options.quota ?? Number.POSITIVE_INFINITY;
@@ -112,6 +114,11 @@ export function startWorld(t: Test, options: WorldOptions = {}): SchedulerWorld 
         return { ...claim.view, state: 'running', seq: 5 };
       });
       return { sandboxes };
+    },
+    async destroyOn(_team, id) {
+      world.destroyed.push(id);
+      const claim = claims.get(id);
+      if (claim) claim.view = { ...claim.view, state: 'destroyed' };
     },
     async find(teamId, sandboxId) {
       const view = claims.get(sandboxId)?.view;
