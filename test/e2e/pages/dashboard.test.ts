@@ -278,7 +278,7 @@ t.test('by the keyboard alone', async (t) => {
   await page.getByRole('link', { name: 'Templates' }).focus();
   await page.keyboard.press('Enter');
   await page.waitForURL('**/templates');
-  await page.waitForFunction(`document.activeElement.tagName === 'H1'`);
+  await page.locator('h1:focus').waitFor();
   t.equal(
     await page.evaluate<string>('document.activeElement.textContent'),
     'Templates',
@@ -289,5 +289,5 @@ t.test('by the keyboard alone', async (t) => {
   await page.getByRole('link', { name: 'Audit log' }).focus();
   await page.keyboard.press('Enter');
   await page.waitForURL('**/admin?view=audit');
-  await page.waitForFunction(`document.activeElement.tagName === 'H1'`);
+  await page.locator('h1:focus').waitFor();
 });
