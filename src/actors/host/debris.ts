@@ -66,8 +66,8 @@ export interface Debris {
  * in the folders are the whole truth:
  *
  * - of a sandbox without a journal, which was never answered for: everything;
- * - of others: devices that the ledger does not name, those of a disk that was being flattened, snapshots that were being
- *   deleted, and journals that were being written under a temporary name.
+ * - of others: devices that the ledger does not name, those of a disk that was being flattened, those that were never given a table,
+ *   snapshots that were being deleted, and journals that were being written under a temporary name.
  *
  * A journal that cannot be read belongs to a sandbox all the same: what is there of it stays. Slots are the network
  * driver's, which starts with the ids of those who hold one.
@@ -85,7 +85,8 @@ export async function lookForDebris(root: string, drivers: SandboxDrivers): Prom
     const left = things.filter((thing) => {
       if (record === undefined || thing.level === 'trash' || thing.level === 'half-written') return true;
       if (thing.kind !== 'disk') return false;
-      return thing.device.temporary || !record.ledger.some(({ kind }) => kind === 'disk');
+      const { temporary, withoutTable } = thing.device;
+      return temporary || withoutTable || !record.ledger.some(({ kind }) => kind === 'disk');
     });
     const why = record ? 'its ledger does not name it' : 'it has no journal: it was never answered for';
     // Its folder takes its files along.

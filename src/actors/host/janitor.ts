@@ -47,6 +47,8 @@ const LIMIT_MS = 15_000;
  *   in a template's folder, which the start of a host clears; `*.tmp` of a journal is removed at the start only. `trash-…` is read by
  *   nobody: deleting it twice at once does no harm.
  * - **Captures, uploads and templates** that nobody works on are removed when they are seen: see `Leftovers`.
+ * - **Devices without a table** go like others while the host runs: a ledger that names a disk keeps them, since an attach may be about
+ *   to give them theirs. At the start nobody is, so there they go whatever the ledger names, and nothing else of the disk with them.
  * - **Devices of a disk that is being flattened** cannot be told from left ones; they too are removed at the start only.
  * - **Loops of images** are the loop registry's, which tries again by itself; **spare slots** are the network driver's.
  *

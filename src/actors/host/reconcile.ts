@@ -14,8 +14,8 @@ import { fileJournal } from '../system/journal.ts';
  * has one each, and of virtual machines the very process.
  *
  * What is ours is found by our own folder, name or holder: virtual machines by the run folder that they were started with,
- * devices and loops by the files under them, slots by the id of the host that is kept with each, folders by names that
- * are ids of sandboxes. Everything else is not looked at.
+ * devices and loops by the files under them (those without a table by name and folder), slots by the id of the host that is kept
+ * with each, folders by names that are ids of sandboxes. Everything else is not looked at.
  */
 
 /** One thing on the machine that is ours. */
@@ -236,15 +236,18 @@ function judgeUnkept(thing: Thing, journaled: Journaled = 'none'): Unowned[] {
   }
 }
 
-function whatOf({ level, sandboxId }: Thing): string {
-  switch (level) {
+function whatOf(thing: Thing): string {
+  const { sandboxId } = thing;
+  switch (thing.level) {
     case 'process':
       return `It is a virtual machine of ${sandboxId}`;
     case 'slot':
       return `It is held for ${sandboxId}`;
     case 'device':
     case 'loop':
-      return `It is part of a disk of ${sandboxId}`;
+      return thing.device.withoutTable
+        ? `It is a device without a table, made for a disk of ${sandboxId}`
+        : `It is part of a disk of ${sandboxId}`;
     default:
       return `It belongs to ${sandboxId}`;
   }

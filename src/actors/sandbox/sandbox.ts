@@ -1,5 +1,4 @@
 import type { Timer } from '../../clock.ts';
-import type { VmRef } from '../../drivers/vmm/types.ts';
 import { DormouseError, hasCode } from '../../errors/index.ts';
 import { newCommandId } from '../../ids.ts';
 import { Actor } from '../system/actor.ts';
@@ -133,19 +132,15 @@ export class Sandbox {
    * Gives back what the state that the sandbox rests in cannot need: what the ledger names, and what was seen on the machine. It is
    * done in the actor's turn, so a command that comes meanwhile waits, and ledger and machine stay together.
    *
-   * @param strays what is on the machine though the ledger does not name it; of a machine, that very process
+   * @param strays what is on the machine though the ledger does not name it; of a machine, the very process
    * @returns what was given back; nothing when the sandbox does not rest
    * @throws the first undo's error; what was given back before it is off the ledger
    */
   async tidy(strays: readonly Found[], signal: AbortSignal): Promise<LedgerKind[]> {
-    const spare = (): { processes: VmRef[]; kinds: LedgerKind[] } => {
-      const given = new Set<LedgerKind>(this.leftovers());
-      const processes: VmRef[] = [];
-      for (const stray of strays.filter((found) => standingOf(found, this.#actor) === 'spare'))
-        if (stray.kind === 'vmm') processes.push(stray.vm);
-        else given.add(stray.kind);
-      return { processes, kinds: spareIn(this.#actor.state).filter((kind) => given.has(kind)) };
-    };
+    const spare = (): { named: LedgerKind[]; strays: Found[] } => ({
+      named: this.leftovers(),
+      strays: strays.filter((found) => standingOf(found, this.#actor) === 'spare'),
+    });
     const end = await this.#actor.aside(tidyStep(this.#options.drivers, spare), signal);
     if (end?.ok === false) throw DormouseError.fromRecord(end.error);
     return (end?.output ?? []) as LedgerKind[];

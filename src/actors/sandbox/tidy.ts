@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { rename, rm } from 'node:fs/promises';
 import path from 'node:path';
+import type { HeldDevice } from '../../drivers/disk/types.ts';
 import type { VmRef } from '../../drivers/vmm/types.ts';
 import { exists } from '../../durable-file.ts';
 import { DormouseError } from '../../errors/index.ts';
@@ -16,8 +17,6 @@ import { slotSteps } from './steps/slot.ts';
  * What a sandbox that rests cannot need. A step that gives something back may fail and the machine goes on all the same: a slot
  * that `pausing.releasing` could not give back, a snapshot that `resuming.discarding` could not delete. It stays in the ledger
  * until it is given back here. A stranded sandbox needs everything, and tries again by itself.
- *
- * The order is that of giving back: the monitor holds the disk open, and the disk's device stands on its files.
  */
 const SPARE: Readonly<Record<string, readonly LedgerKind[]>> = {
   running: ['snapshot'],
@@ -25,13 +24,22 @@ const SPARE: Readonly<Record<string, readonly LedgerKind[]>> = {
   'crashed.resting': ['vmm', 'slot', 'disk', 'snapshot'],
 };
 
-/** The kinds of resources that a sandbox in this state (dotted name) cannot need, in the order of giving back. */
+/** The order of giving back: the monitor holds the disk open, and the disk's device stands on its files. */
+const ORDER: readonly LedgerKind[] = ['vmm', 'slot', 'disk', 'live', 'snapshot'];
+
+/** The kinds of resources that a sandbox in this state (dotted name) cannot need. */
 export function spareIn(state: string): readonly LedgerKind[] {
   return SPARE[state] ?? [];
 }
 
-/** What is on the machine for a sandbox, by the kind that a ledger names it as. A process is told apart from every other one. */
-export type Found = { kind: 'vmm'; vm: VmRef } | { kind: Exclude<LedgerKind, 'vmm'> };
+/**
+ * What is on the machine for a sandbox, by the kind that a ledger names it as. Processes and devices are told apart: there may be more
+ * of them than undoing the kind finds.
+ */
+export type Found =
+  | { kind: 'vmm'; vm: VmRef }
+  | { kind: 'disk'; device: HeldDevice }
+  | { kind: Exclude<LedgerKind, 'vmm' | 'disk'> };
 
 /**
  * What something on the machine is to the sandbox that it belongs to. `held`: the ledger names it. `spare`: the ledger does not,
@@ -58,35 +66,40 @@ const isSameProcess = (one: VmRef, other: VmRef): boolean =>
  * Gives kinds of resources back, and takes each off the ledger when it is gone. To be run while the sandbox rests in a state
  * that cannot need them: nothing else touches them then.
  *
- * @param spare asked when the step begins: processes to be ended, which the ledger does not name, and kinds, which are given back in
- * this order
+ * @param spare asked when the step begins: kinds that the ledger names, and what is on the machine though it does not
  */
 export function tidyStep(
   drivers: SandboxDrivers,
-  spare: () => { processes: readonly VmRef[]; kinds: readonly LedgerKind[] },
+  spare: () => { named: readonly LedgerKind[]; strays: readonly Found[] },
 ): SandboxStep<LedgerKind[]> {
   const undo = undosOf(drivers);
-  const { pathsOf } = drivers;
+  const { disk, vmm, pathsOf } = drivers;
   return {
     name: 'tidy',
     direction: 'undo',
     timeoutMs: 10_000,
-    async run(context, { ledger, released, signal }) {
+    async run(context, { released, signal }) {
       const { root, live, snapshot } = pathsOf(context.id);
-      const { processes, kinds } = spare();
+      const { named, strays } = spare();
       const done: LedgerKind[] = [];
-      for (const vm of processes) {
-        await drivers.vmm.kill(vm, signal);
-        done.push('vmm');
-      }
-      for (const kind of kinds) {
+      const giveBack = async (kind: LedgerKind): Promise<void> => {
         if (kind === 'live') {
           await undo.disk(context, signal);
           await removeBeside(live, snapshot, root);
         } else if (kind === 'snapshot') await removeBeside(snapshot, live, root);
         else await undo[kind](context, signal);
-        if (ledger.some((entry) => entry.kind === kind)) await released(kind);
-        done.push(kind);
+      };
+      for (const kind of ORDER) {
+        const own = strays.filter((stray) => stray.kind === kind);
+        for (const stray of own)
+          if (stray.kind === 'vmm') await vmm.kill(stray.vm, signal);
+          else if (stray.kind === 'disk') await disk.clear(stray.device, live, signal);
+          else await giveBack(stray.kind);
+        if (named.includes(kind)) {
+          await giveBack(kind);
+          await released(kind);
+        }
+        if (own.length > 0 || named.includes(kind)) done.push(kind);
       }
       return done;
     },

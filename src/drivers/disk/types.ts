@@ -57,6 +57,8 @@ export interface HeldDevice {
   sandboxId: string;
   /** There only while an operation lasts: after a restart of the host it is left over. */
   temporary: boolean;
+  /** It was never given a table: whoever made it was ended half-way. Nobody can need it. */
+  withoutTable?: true;
 }
 
 export interface DiskDriver {
@@ -119,7 +121,11 @@ export interface DiskDriver {
   /** The sandboxes whose attached disks the kernel has given up, with the reason. Throws `DISK_FAILED` when it cannot be asked. */
   lost(): Promise<ReadonlyMap<string, DormouseError>>;
 
-  /** All devices on files below `root` (`<root>/<sandbox id>/…`), by looking at the kernel. */
+  /**
+   * All devices on files below `root` (`<root>/<sandbox id>/…`), by looking at the kernel, and those without a table of sandboxes that
+   * have a folder there. It may take a process: it is for those who look for what is left. Throws `DISK_FAILED`,
+   * `DEPENDENCY_MISSING`.
+   */
   list(root: string): Promise<HeldDevice[]>;
 
   /** Makes sure that a device of `list` is gone. `dir`: folder of the disk that it may belong to. Throws `DEVICE_BUSY`. */

@@ -58,8 +58,10 @@ export async function janitorWorld(t: Test, { everyMs = 30_000 } = {}) {
   };
   const clearDevices = async (sandboxId: string): Promise<void> => {
     await hooks.clear(sandboxId);
-    if (machine.devices.some((device) => device.sandboxId === sandboxId)) given.push(`disk ${sandboxId}`);
-    machine.devices = machine.devices.filter((device) => device.sandboxId !== sandboxId);
+    // As the driver, which does not see a device without a table when it detaches.
+    const isIt = (device: HeldDevice): boolean => device.sandboxId === sandboxId && !device.withoutTable;
+    if (machine.devices.some(isIt)) given.push(`disk ${sandboxId}`);
+    machine.devices = machine.devices.filter((device) => !isIt(device));
   };
   const drivers = {
     clock,
@@ -77,7 +79,11 @@ export async function janitorWorld(t: Test, { everyMs = 30_000 } = {}) {
       remove: ({ sandboxId }: { sandboxId: string }) => clearDevices(sandboxId),
       sync: nothing,
       list: async () => [...machine.devices],
-      clear: ({ sandboxId }: HeldDevice) => clearDevices(sandboxId),
+      async clear({ sandboxId, name, withoutTable }: HeldDevice) {
+        if (!withoutTable) return await clearDevices(sandboxId);
+        if (machine.devices.some((device) => device.name === name)) given.push(`device ${name}`);
+        machine.devices = machine.devices.filter((device) => device.name !== name);
+      },
     },
     network: {
       kind: 'namespace',

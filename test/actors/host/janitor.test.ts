@@ -323,6 +323,26 @@ t.test('what a pass saw is judged once more in the turn of the actor', async (t)
   t.same(given, [], 'by now it is the one that the ledger names');
 });
 
+t.test('a device that was never given a table is a leak, and is given back', async (t) => {
+  const { janitor, leave, sandboxes, machine, given, lines, root, drivers } = await janitorWorld(t);
+  const paused = await leave('paused', ['snapshot']);
+  const running = await leave('running', ['live', 'disk', 'slot', 'vmm']);
+  await sandboxes.adopt();
+  const left = device(paused, { withoutTable: true });
+  // Its ledger names a disk: an attach may be about to give it its table.
+  const beingMade = device(running, { name: `dormouse-${running}-origin`, withoutTable: true });
+  machine.devices.push(left, beingMade);
+  t.match(await findLeaks(root, drivers, sandboxes), [
+    { kind: 'device', name: left.name, detail: /without a table.*whose ledger does not name it/ },
+  ]);
+  await janitor.pass();
+  t.same(given, [], 'one look is not enough');
+  await janitor.pass();
+  t.same(given, [`device ${left.name}`]);
+  t.match(lines.at(-1), { level: 'info', sandbox: paused, strays: [left.name], released: ['disk'] });
+  t.same(machine.devices, [device(running), beingMade]);
+});
+
 t.test('an operation under way is left alone, and so is a sandbox that is being made', async (t) => {
   const { janitor, sandboxes, hooks, pathsOf, machine, given, input, leave, adopted } = await janitorWorld(t);
   const made = gate();
@@ -541,6 +561,16 @@ t.test('at the start: what an agent that died left half-made goes at once', asyn
   t.same((await readdir(root)).sort(), ['not-ours', kept, flattened, unreadable].sort());
   t.same((await readdir(pathsOf(kept).root)).sort(), ['snapshot', 'state.json']);
   t.same((await janitor.begin(new AbortController().signal)).cleared, 0);
+});
+
+t.test('at the start: no device without a table is being made, whatever the ledger names', async (t) => {
+  const { janitor, leave, machine, given } = await janitorWorld(t);
+  const running = await leave('running', ['live', 'disk', 'slot', 'vmm']);
+  const left = device(running, { name: `dormouse-${running}-origin`, withoutTable: true });
+  machine.devices.push(left);
+  t.equal((await janitor.begin(new AbortController().signal)).cleared, 1);
+  t.same(given, [`device ${left.name}`]);
+  t.same(machine.devices, [device(running)], 'the disk itself stays');
 });
 
 t.test(

@@ -1,8 +1,8 @@
-import { lstat, readFile, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { execa } from 'execa';
 import t from 'tap';
-import { deviceName, nodeOf, originName } from '../../../src/drivers/disk/device-mapper/names.ts';
+import { deviceName, nodeOf, originName, uuidOf } from '../../../src/drivers/disk/device-mapper/names.ts';
 import { diskLab, hold, limit, loops, pattern, read, tables, write } from '../lab.ts';
 
 /** The driver where udev makes the device nodes, and opens every device that somebody wrote to. */
@@ -73,4 +73,17 @@ t.test('with the rule of the documentation the host does not look into a disk of
   });
   await execa('udevadm', ['control', '--reload']);
   t.equal(await label(), 'not read');
+});
+
+t.test('a device that was never given a table, of which udev never hears, goes too', async (t) => {
+  const lab = await diskLab(t);
+  const disk = lab.disk();
+  const device = deviceName(disk.sandboxId);
+  await mkdir(disk.dir, { recursive: true });
+  await execa('dmsetup', ['create', device, '--uuid', uuidOf(device), '--notable']);
+  const [left, ...more] = await lab.driver.list(lab.sandboxes);
+  t.match(left, { name: device, withoutTable: true });
+  t.same(more, []);
+  if (left) await lab.driver.clear(left, disk.dir, limit());
+  t.same(await lab.driver.list(lab.sandboxes), []);
 });

@@ -322,20 +322,3 @@ t.test('a host that starts knows the devices that are there', async (t) => {
   t.same(await lab.driver.list(lab.images), await lab.driver.list(lab.images));
   t.same(lab.registry.list()[0]?.holders, [originName(deviceName(kept.sandboxId))]);
 });
-
-t.test("a device that was never given a table is in nobody's way", async (t) => {
-  const lab = await diskLab(t);
-  const imagePath = await lab.image('base', 4);
-  const disk = lab.disk();
-  const device = deviceName(disk.sandboxId);
-  await lab.driver.create({ ...disk, imagePath, sizeMb: 8 }, limit());
-  // As a dmsetup and a losetup leave it that were killed half-way.
-  await execa('losetup', ['--find', path.join(disk.dir, 'cow')]);
-  for (const name of [device, originName(device)])
-    await execa('dmsetup', ['create', name, '--notable'], { env: { DM_DISABLE_UDEV: '1' } });
-  const { path: node } = await lab.driver.attach(disk, limit());
-  t.ok((await read(node, MB, MB)).equals(pattern('base', 1)));
-  await lab.driver.detach(disk, limit());
-  t.same(await tables(), {});
-  t.same(await loops(lab.dir), []);
-});

@@ -35,7 +35,7 @@ async function command(program: string, args: readonly string[], { input, cancel
   const verb = args.find((arg) => !/^--(find|show)$/.test(arg)) ?? '';
   if (cancelSignal?.aborted) throw cancelSignal.reason;
   // Looking changes nothing.
-  if (/^(status|table|--list)$/.test(args[0] ?? '')) {
+  if (/^(status|table|info|--list)$/.test(args[0] ?? '')) {
     await world.turn(`${program} ${verb}`);
     return here().process.isDead ? never() : run();
   }
@@ -80,7 +80,7 @@ function dmsetup(blocks: BlockDevices, [verb = '', ...rest]: readonly string[], 
   try {
     switch (verb) {
       case 'create':
-        blocks.createDevice(name, input);
+        blocks.createDevice(name, input, String(rest[rest.indexOf('--uuid') + 1]));
         return '';
       case 'remove':
         blocks.removeDevice(name);
@@ -95,6 +95,12 @@ function dmsetup(blocks: BlockDevices, [verb = '', ...rest]: readonly string[], 
         return [...blocks.devices.values()]
           .flatMap((device) => device.table.map((line) => `${device.name}: ${numbered(blocks, line)}`))
           .join('\n');
+      case 'info':
+        return (
+          [...blocks.devices.values()]
+            .map((device) => `${device.name}/${device.uuid}/${device.table.length > 0 ? 'Live' : 'None'}`)
+            .join('\n') || 'No devices found'
+        );
       default:
         throw new Error(`the simulation knows no dmsetup ${verb}`);
     }

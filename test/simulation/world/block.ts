@@ -21,6 +21,7 @@ export interface Loop {
 
 export interface DmDevice {
   name: string;
+  uuid: string;
   minor: number;
   sectors: number;
   table: string[];
@@ -73,14 +74,14 @@ export class BlockDevices {
   }
 
   /** Makes a device from the lines of a table. @throws EBUSY when the name is taken, ENXIO for a device that is not there */
-  createDevice(name: string, table: string): void {
+  createDevice(name: string, table: string, uuid: string): void {
     if (this.devices.has(name)) throw errno('EBUSY', name);
     const lines = table.trim().split('\n');
     const slaves = lines.flatMap((line) =>
       [...line.matchAll(/\/dev\/\S+/g)].map(([node]) => this.#blockOf(node)),
     );
     const sectors = lines.reduce((sum, line) => sum + Number(line.split(' ')[1]), 0);
-    const device = { name, minor: this.#minors++, sectors, table: lines, slaves, opened: 0 };
+    const device = { name, uuid, minor: this.#minors++, sectors, table: lines, slaves, opened: 0 };
     this.devices.set(name, device);
     const cow = this.cowOf(name);
     if (!cow) return;

@@ -13,6 +13,7 @@ import { nodeOf, originName, uuidOf } from './names.ts';
 import type { DeviceMapperPorts } from './ports.ts';
 import { COW_FILE, checkImage, type DiskRecord, imageSectorsOf, readRecord, sectorsOf } from './record.ts';
 import { grownOriginTable, parseStatus, snapshotTable } from './tables.ts';
+import { removeWithoutTable } from './without-table.ts';
 
 /** A disk that is to be attached: what it is, and the files that it must stand on. */
 interface Plan {
@@ -59,9 +60,10 @@ export async function attachDisk(
     return nodeOf(device);
   } catch (error) {
     // What is left when this fails too is in the ledger of whom it is attached for.
-    await within(ports.clock, UNDO_LIMIT_MS, (undoing) => detachDisk(ports, { device, dir }, undoing)).catch(
-      () => {},
-    );
+    await within(ports.clock, UNDO_LIMIT_MS, async (undoing) => {
+      await detachDisk(ports, { device, dir }, undoing);
+      await removeWithoutTable([device, originName(device)], ports, undoing);
+    }).catch(() => {});
     throw error;
   }
 }

@@ -33,7 +33,7 @@ export async function detachDisk(
   const seen = seeDevices((name) => name === device || name === originName(device));
   const disk = seen.find(({ name }) => name === device);
   const origin = seen.find(({ name }) => name === originName(device));
-  // Which loops it stands on can only be seen as long as it is there. One that was never given a table stands on none.
+  // Which loops it stands on can only be seen as long as it is there; when it is not, the folder tells.
   const under = (disk ? loopsUnder(disk) : []).flatMap((loop) => seeLoop(loop) ?? []);
   const written = under.filter((loop) => !loop.readOnly);
   const loops = written.length > 0 ? written : await loopsIn(dir);

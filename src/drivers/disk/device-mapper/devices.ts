@@ -3,12 +3,15 @@ import path from 'node:path';
 import { deviceNumber } from '../../loop/device-number.ts';
 import { names, text } from '../../loop/look.ts';
 
-/** What sysfs says of device-mapper devices (Documentation/ABI/testing/sysfs-block-dm of Linux): without a process. */
+/**
+ * What sysfs says of device-mapper devices (Documentation/ABI/testing/sysfs-block-dm of Linux): without a process. Those without a table
+ * are not in it (`without-table.ts`).
+ */
 export interface SeenDevice {
   name: string;
   /** The kernel's name, `dm-N`. */
   block: string;
-  /** Size in sectors of 512 bytes; 0 when it has no table yet. */
+  /** Size in sectors of 512 bytes; 0 while its table is not active yet. */
   sectors: number;
   /** Without an active table, or stopped while it is exchanged: whoever reads it waits. */
   suspended: boolean;

@@ -1,4 +1,4 @@
-import { realpath, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { readdir, realpath, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { makeFolder, syncPath } from '../../../durable-file.ts';
 import { DormouseError } from '../../../errors/index.ts';
@@ -26,6 +26,7 @@ import {
   writeRecord,
 } from './record.ts';
 import { parseStatus } from './tables.ts';
+import { removeWithoutTable, seeWithoutTable } from './without-table.ts';
 
 const BYTES_PER_MB = 2 ** 20;
 
@@ -157,10 +158,11 @@ export function createDeviceMapperDriver(ports: DeviceMapperPorts): DiskDriver {
           return isSandboxId(sandboxId) ? [{ kind: 'loop', name: device, sandboxId, temporary: false }] : [];
         },
       );
-      return [...devices, ...loops];
+      return [...devices, ...(await unfinishedIn(root)), ...loops];
     },
 
-    async clear({ name, kind, sandboxId, temporary }, dir, signal) {
+    async clear({ name, kind, sandboxId, temporary, withoutTable }, dir, signal) {
+      if (withoutTable) return await removeWithoutTable([name], ports, signal);
       if (kind === 'loop') await detachDisk(ports, { device: deviceName(sandboxId), dir }, signal);
       else
         await detachDisk(
@@ -175,6 +177,20 @@ export function createDeviceMapperDriver(ports: DeviceMapperPorts): DiskDriver {
         throw new DormouseError('DEVICE_BUSY', `The device ${name} stays.`);
     },
   };
+}
+
+/**
+ * Devices that were never given a table. They stand on no file that would tell whose they are; but no disk is attached without its
+ * sandbox's folder.
+ */
+async function unfinishedIn(root: string): Promise<HeldDevice[]> {
+  const names = await seeWithoutTable();
+  const folders = names.length > 0 ? await readdir(root).catch((): string[] => []) : [];
+  return names.flatMap((name): HeldDevice[] => {
+    const owner = ownerOf(name);
+    if (!owner || !folders.includes(owner.sandboxId)) return [];
+    return [{ kind: 'device', name, ...owner, withoutTable: true }];
+  });
 }
 
 /** A sparse file of zeros, of which the kernel makes a new exception store. It gets its name when it has its size. */

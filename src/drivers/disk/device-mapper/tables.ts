@@ -1,4 +1,5 @@
 import { CHUNK_SECTORS } from './cow-size.ts';
+import { uuidOf } from './names.ts';
 
 /**
  * Tables of the device-mapper targets that are used, and what their status says. Documentation/admin-guide/device-mapper/
@@ -28,6 +29,17 @@ export type SnapshotStatus =
       metadataSectors: number;
     }
   | { condition: 'Invalid' | 'Overflow' | 'Merge failed' };
+
+/**
+ * Names of the devices that have neither an active table nor one that is to become it, with the UUID that we give to a device of
+ * that name. Reads lines of `dmsetup info` with the columns name, UUID and tables, between slashes: no name has one in it.
+ */
+export function parseWithoutTable(text: string): string[] {
+  return text.split('\n').flatMap((line) => {
+    const [, name = '', uuid] = /^([^/]+)\/(.*)\/None$/.exec(line) ?? [];
+    return uuid === uuidOf(name) ? [name] : [];
+  });
+}
 
 /**
  * Reads lines of `dmsetup status`: `name: 0 524288 snapshot 16/131072 16`, or a word in place of the numbers when the

@@ -12,6 +12,7 @@ import {
 import {
   grownOriginTable,
   parseStatus,
+  parseWithoutTable,
   snapshotTable,
 } from '../../../../src/drivers/disk/device-mapper/tables.ts';
 import { newSandboxId } from '../../../../src/ids.ts';
@@ -69,6 +70,28 @@ t.test('what the kernel says of snapshots', async (t) => {
     ]),
   );
   t.match(parseStatus('0 524288 snapshot 16/131072 16').get(''), { condition: 'valid', metadataSectors: 16 });
+});
+
+t.test('which devices were never given a table', async (t) => {
+  t.same(parseWithoutTable('No devices found'), []);
+  const [whole, left, loaded, stranger] = [1, 2, 3, 4].map(() => deviceName(newSandboxId()));
+  if (!whole || !left || !loaded || !stranger) throw new Error('there are four');
+  t.same(
+    parseWithoutTable(
+      [
+        'a b/U/b/None',
+        `${left}/${uuidOf(left)}/None`,
+        `${originName(left)}/${uuidOf(originName(left))}/None`,
+        `${whole}/${uuidOf(whole)}/Live`,
+        `${loaded}/${uuidOf(loaded)}/Inactive`,
+        `${originName(whole)}/${uuidOf(originName(whole))}/Both`,
+        // Of our name, but not by us.
+        `${stranger}//None`,
+        'vg-root/LVM-1/None',
+      ].join('\n'),
+    ),
+    [left, originName(left)],
+  );
 });
 
 t.test('tables', async (t) => {
