@@ -52,6 +52,23 @@ export interface SandboxOptions {
   output?: ExecOutput;
 }
 
+/** A program, for those who wait for it. */
+interface Exec {
+  fingerprint: string;
+  /** While somebody is attached to it, who is the first; others join. */
+  reply: Promise<ExecReply> | undefined;
+  /** Of the first one. */
+  signal: AbortSignal;
+  seen: Seen;
+}
+
+/** What is known of a program from earlier connections to it. */
+interface Seen {
+  isBegun: boolean;
+  /** Bytes of its output that were passed on. */
+  delivered: { stdout: number; stderr: number };
+}
+
 type SandboxActor = Actor<SandboxContext, SandboxTransition>;
 
 /** One sandbox: its actor, and the work that goes on beside its mailbox (programs in the guest). */
@@ -60,7 +77,7 @@ export class Sandbox {
   readonly #actor: SandboxActor;
   readonly #options: SandboxOptions;
   /** The programs that run and those that ran last: a command id that comes again must be the same request. */
-  readonly #execs = new Map<string, { fingerprint: string; reply: Promise<ExecReply> | undefined }>();
+  readonly #execs = new Map<string, Exec>();
 
   private constructor(id: string, actor: SandboxActor, options: SandboxOptions) {
     this.id = id;
@@ -148,22 +165,36 @@ export class Sandbox {
 
   /**
    * Runs a program in the guest. A pause in between does not end it: when the sandbox runs again, the wait for it goes
-   * on, until the caller's deadline. The same command id attaches to the program that it started.
+   * on, until the caller's deadline. The same command id attaches to the program that it started, also for another caller and
+   * after a restart of the host; but only as long as the guest kit keeps the program: until five minutes after its end, for the
+   * last 128 of them, and not beyond a restart of the sandbox. After that the same command id starts it again.
    *
    * @throws `INVALID_REQUEST`, `SANDBOX_WRONG_STATE`, `EXEC_*`, `IDEMPOTENCY_KEY_REUSED`, `DEADLINE_EXCEEDED`
    */
   async exec(body: ExecRequest, context: CommandContext): Promise<ExecReply> {
     const fingerprint = fingerprintOf('exec', body);
-    const known = this.#execs.get(context.commandId);
-    if (known && known.fingerprint !== fingerprint) {
-      throw new DormouseError(
-        'IDEMPOTENCY_KEY_REUSED',
-        'This key belongs to another request. Use a new key for a new request.',
-      );
+    let seen: Seen = { isBegun: false, delivered: { stdout: 0, stderr: 0 } };
+    for (;;) {
+      const known = this.#execs.get(context.commandId);
+      if (known && known.fingerprint !== fingerprint) {
+        throw new DormouseError(
+          'IDEMPOTENCY_KEY_REUSED',
+          'This key belongs to another request. Use a new key for a new request.',
+        );
+      }
+      if (!known?.reply) break;
+      try {
+        return await unlessAborted(known.reply, context.signal);
+      } catch (error) {
+        if (context.signal.aborted) throw context.signal.reason;
+        if (!known.signal.aborted) throw error;
+        // Only the first one has gone. Whoever of the others comes first attaches in its place.
+        known.reply = undefined;
+        seen = known.seen;
+      }
     }
-    if (known?.reply) return await known.reply;
-    const reply = this.#exec(body, context);
-    const entry = { fingerprint, reply: reply as Promise<ExecReply> | undefined };
+    const reply = this.#exec(body, context, seen);
+    const entry: Exec = { fingerprint, reply, signal: context.signal, seen };
     this.#execs.set(context.commandId, entry);
     try {
       return await reply;
@@ -180,13 +211,13 @@ export class Sandbox {
     for (const [commandId] of ended.slice(0, -REMEMBERED_EXECS)) this.#execs.delete(commandId);
   }
 
-  async #exec(body: ExecRequest, context: CommandContext): Promise<ExecReply> {
+  async #exec(body: ExecRequest, context: CommandContext, seenBefore: Seen): Promise<ExecReply> {
     const request = guestRequestOf(body, context.commandId, this.context.defaults);
     const { drivers, output, ports } = this.#options;
-    const delivered = { stdout: 0, stderr: 0 };
+    const { delivered } = seenBefore;
     let reattachMs = REATTACH_MIN_MS;
-    for (let attached = false; ; ) {
-      await this.#serving(attached, context);
+    for (;;) {
+      await this.#serving(seenBefore.isBegun, context);
       const idle = await this.#active();
       // A command that was before it in the mailbox may have led away. From here to the session, which it would cut, nothing waits.
       if (!this.#actor.hasTag('serving')) {
@@ -206,9 +237,10 @@ export class Sandbox {
         const endpoint = guestEndpoint(this.context, runToken(this.context, this.context.execution));
         return replyOf(await drivers.guest.exec(endpoint, request, session.signal, pass));
       } catch (error) {
+        const isCut = hasCode(error, 'EXEC_INTERRUPTED');
+        seenBefore.isBegun ||= isCut;
         if (context.signal.aborted) throw context.signal.reason;
-        if (!hasCode(error, 'EXEC_INTERRUPTED') || !this.#mayComeBack()) throw error;
-        attached = true;
+        if (!isCut || !this.#mayComeBack()) throw error;
         // A pause that cuts leads away. Where nothing did, the guest hung up, and may do so each time.
         if (this.#actor.hasTag('serving')) {
           await ports.clock.sleep(reattachMs, context.signal);
@@ -289,6 +321,19 @@ export class Sandbox {
   /** Whether the guest that is there now, or in the snapshot, will take requests again. */
   #mayComeBack(): boolean {
     return /^(running|capturing|pausing|paused|resuming)/.test(this.#actor.state);
+  }
+}
+
+/** The work's end, or the signal's reason when it aborts first. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const gone = Promise.withResolvers<never>();
+  const leave = (): void => gone.reject(signal.reason);
+  signal.addEventListener('abort', leave, { once: true });
+  try {
+    return await Promise.race([work, gone.promise]);
+  } finally {
+    signal.removeEventListener('abort', leave);
   }
 }
 

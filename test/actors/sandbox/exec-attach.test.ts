@@ -91,3 +91,40 @@ t.test('a program in a sandbox without a time writes no journal', async (t) => {
   await exec;
   t.equal(writes, before);
 });
+
+t.test(
+  'who joins a program goes on waiting when the first one gives up, and gives up by itself',
+  async (t) => {
+    const { create, context, guest } = await sandboxWorld(t);
+    const sandbox = await create({});
+    const connection = gate();
+    guest.until = connection.passed;
+    const callers = [0, 1, 2].map(() => new AbortController());
+    const [first, second, third] = callers.map(({ signal }) =>
+      sandbox.exec({ cmd: 'x' }, context({ commandId: 'same', signal })),
+    );
+    for (const exec of [first, second, third]) exec?.catch(() => {});
+    await turns();
+    t.equal(guest.runs, 1);
+    callers[2]?.abort(new DormouseError('CANCELLED', 'the third'));
+    await t.rejects(Promise.resolve(third), { code: 'CANCELLED', detail: 'the third' }, 'at once');
+    callers[0]?.abort(new DormouseError('DEADLINE_EXCEEDED', 'the first'));
+    guest.until = undefined;
+    connection.fail(new DormouseError('EXEC_INTERRUPTED', 'cut'));
+    await t.rejects(Promise.resolve(first), { code: 'DEADLINE_EXCEEDED', detail: 'the first' });
+    t.match(await second, { exit_code: 0 });
+    t.equal(guest.runs, 2, 'it attached anew');
+  },
+);
+
+t.test('what a program failed with is told to all who joined', async (t) => {
+  const { create, context, guest } = await sandboxWorld(t);
+  const sandbox = await create({});
+  const connection = gate();
+  guest.until = connection.passed;
+  const both = [0, 1].map(() => sandbox.exec({ cmd: 'x' }, context({ commandId: 'same' })));
+  await turns();
+  connection.fail(new DormouseError('EXEC_BAD_CWD', 'there is none'));
+  for (const exec of both) await t.rejects(exec, { code: 'EXEC_BAD_CWD' });
+  t.equal(guest.runs, 1);
+});
