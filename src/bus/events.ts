@@ -2,7 +2,7 @@ import { type Consumer, type JsMsg, jetstream } from '@nats-io/jetstream';
 import { eventConsumer, eventStream } from '../../nats/streams.ts';
 import type { SandboxTransition } from '../actors/sandbox/protocol.ts';
 import type { Clock } from '../clock.ts';
-import { messageOf } from '../errors/index.ts';
+import { DormouseError, messageOf } from '../errors/index.ts';
 import type { Logger } from '../log.ts';
 import { type Connection, unavailable } from './connection.ts';
 import { eachMessage } from './each-message.ts';
@@ -23,6 +23,8 @@ const ACK_TIMEOUT_MS = 2_000;
 const WORKING_MS = 2_000;
 /** How many events are on their way to a consumer; the server keeps the rest. */
 const ON_THEIR_WAY_MAX = 16;
+/** What an event's headers take of what the server takes for a message. */
+const HEADERS_BYTES = 512;
 
 /**
  * The stream of events over JetStream. An event is stored at least once and delivered at least once: within two minutes
@@ -36,9 +38,16 @@ export function createEventLog(connection: Connection, clock: Clock, log: Logger
     if (connection.status() !== 'connected') throw unavailable('The event is not stored: no connection.');
     const state = transition.sandbox.state;
     const subject = eventSubject(transition.team_id, transition.sandbox_id, state);
+    const data = encodeBody(transition);
+    const maxBytes = connection.nc.info?.max_payload;
+    if (maxBytes !== undefined && data.length + HEADERS_BYTES > maxBytes)
+      throw new DormouseError(
+        'PAYLOAD_TOO_LARGE',
+        `The event has ${data.length} bytes; the stream takes ${maxBytes}.`,
+      );
     try {
       await stream.done();
-      await js.publish(subject, encodeBody(transition), {
+      await js.publish(subject, data, {
         msgID: `${transition.sandbox_id}:${transition.seq}`,
         expect: { streamName: eventStream.name },
         timeout: JETSTREAM_TIMEOUT_MS,

@@ -60,7 +60,7 @@ export type SeenEvent = Pick<StoredEvent, 'transition' | 'streamSeq'>;
 
 /** The stream `DORMOUSE_EVENTS`. */
 export interface EventLog {
-  /** Resolves when JetStream has the event. Sent again with the same id it is stored once. Throws `BUS_UNAVAILABLE`. */
+  /** Resolves when JetStream has the event. Sent again with the same id it is stored once. Throws `BUS_UNAVAILABLE`, `PAYLOAD_TOO_LARGE`. */
   append(transition: SandboxTransition): Promise<void>;
   /** Delivers events in order to a durable consumer until `signal` aborts. Survives reconnects. */
   consume(durable: string, handle: (event: StoredEvent) => Promise<void>, signal: AbortSignal): Promise<void>;

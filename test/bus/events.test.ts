@@ -22,6 +22,12 @@ t.test('the stream of events', async (t) => {
     t.match(info.config, { storage: 'file', discard: 'old', max_bytes: 1024 ** 3, max_age: 30 * 86_400e9 });
   });
 
+  await t.test('one that the stream can never take says so', async (t) => {
+    const large = { ...exampleTransition(sandbox, 3), cause: 'x'.repeat(2 ** 21) };
+    await t.rejects(bus.events.append(large), { code: 'PAYLOAD_TOO_LARGE' });
+    await t.rejects(bus.events.append({ ...large, sandbox_id: 'a.b' }), RangeError);
+  });
+
   await t.test('events come in order; one that is not taken comes again before the next', async (t) => {
     const stop = new AbortController();
     const seen: number[] = [];

@@ -1,15 +1,18 @@
 import type { Clock, Timer } from '../../clock.ts';
-import { messageOf } from '../../errors/index.ts';
+import { hasCode, messageOf } from '../../errors/index.ts';
 import type { Logger } from '../../log.ts';
 import type { EventSink } from './ports.ts';
 
 const RETRY_MIN_MS = 200;
 const RETRY_MAX_MS = 10_000;
+/** How many events wait at most: they are part of the journal, which is written as a whole at each transition. */
+const WAITING_MAX = 1_000;
 
 /**
  * Hands an actor's events to the stream, in order, until each is acknowledged. The events themselves are kept in the
  * actor's journal: after a crash those that were not acknowledged are handed over again, and the stream drops what it
- * has by the event's id.
+ * has by the event's id. Dropped are only the oldest of more than a thousand, and what can never be stored; both are logged, and
+ * the gap shows in the numbers of those that come after.
  */
 export class Outbox<Event> {
   readonly #sink: EventSink<Event>;
@@ -50,6 +53,7 @@ export class Outbox<Event> {
   /** Adds an event that is already in the journal. */
   push(event: Event): void {
     this.#waiting.push(event);
+    while (this.#waiting.length > WAITING_MAX) this.#dropOldest();
     if (this.#lingerMs === 0) this.#pump();
     else this.#linger ??= this.#clock.after(this.#lingerMs, () => this.#lingered());
   }
@@ -60,8 +64,16 @@ export class Outbox<Event> {
     if (signal.aborted) return Promise.reject(signal.reason);
     this.#pump();
     return new Promise((resolve, reject) => {
-      this.#empty.push(resolve);
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+      const leave = (): void => {
+        this.#empty = this.#empty.filter((one) => one !== done);
+        reject(signal.reason);
+      };
+      const done = (): void => {
+        signal.removeEventListener('abort', leave);
+        resolve();
+      };
+      this.#empty.push(done);
+      signal.addEventListener('abort', leave, { once: true });
     });
   }
 
@@ -77,6 +89,23 @@ export class Outbox<Event> {
     this.#closed = true;
     this.#retry?.cancel();
     this.#linger?.cancel();
+  }
+
+  #dropOldest(): void {
+    // The first one may be on its way.
+    const [dropped] = this.#waiting.splice(this.#sending ? 1 : 0, 1);
+    this.#log.error({ waiting: this.#waiting.length }, 'the oldest event of a full outbox is dropped');
+    if (dropped !== undefined) this.#acknowledged(dropped);
+  }
+
+  /** Returns when the stream has the event, or never will. */
+  async #append(event: Event): Promise<void> {
+    try {
+      await this.#sink.append(event);
+    } catch (error) {
+      if (!(error instanceof RangeError || hasCode(error, 'PAYLOAD_TOO_LARGE'))) throw error;
+      this.#log.error({ err: messageOf(error) }, 'an event that can never be stored is dropped');
+    }
   }
 
   #lingered(): void {
@@ -99,7 +128,7 @@ export class Outbox<Event> {
   async #send(): Promise<void> {
     try {
       for (let event = this.#waiting[0]; event !== undefined && !this.#closed; event = this.#waiting[0]) {
-        await this.#sink.append(event);
+        await this.#append(event);
         this.#tries = 0;
         this.#waiting.shift();
         this.#acknowledged(event);

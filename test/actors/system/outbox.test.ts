@@ -1,5 +1,7 @@
+import { getEventListeners } from 'node:events';
 import t from 'tap';
 import { Outbox } from '../../../src/actors/system/outbox.ts';
+import { DormouseError } from '../../../src/errors/index.ts';
 import { fakeClock } from '../../support/fake-clock.ts';
 import { gate, settled } from '../../support/gate.ts';
 import { quiet } from '../../support/quiet.ts';
@@ -212,3 +214,58 @@ t.test(
     t.same(stored, [1, 2, 3], 'and what comes later goes out, too');
   },
 );
+
+t.test('while the stream is away for long, the oldest events make room', async (t) => {
+  const sink = stream();
+  sink.at.open = false;
+  const { box, clock, acknowledged } = outbox(sink);
+  for (let event = 0; event < 1_003; event += 1) box.push(event);
+  await settled();
+  t.same(acknowledged.length, 3, 'the journal drops them, too');
+  sink.at.open = true;
+  const flushed = box.flushed(AbortSignal.timeout(2000));
+  clock.advance(10_000);
+  await flushed;
+  t.equal(sink.stored.length, 1_000);
+  t.equal(sink.stored.at(-1), 1_002);
+  t.same(
+    acknowledged.toSorted((a, b) => a - b),
+    [...Array(1_003).keys()],
+    'each once',
+  );
+});
+
+t.test('one that is under way is not dropped for a later one', async (t) => {
+  const first = gate();
+  const { box, acknowledged } = outbox({ append: async (event) => (event === 0 ? first.passed : undefined) });
+  for (let event = 0; event < 1_001; event += 1) box.push(event);
+  t.same(acknowledged, [1]);
+  first.open();
+  await box.flushed(AbortSignal.timeout(2000));
+  t.same(acknowledged.length, 1_001);
+});
+
+t.test('what can never be stored does not keep what comes after it', async (t) => {
+  const never = [new RangeError('no subject'), new DormouseError('PAYLOAD_TOO_LARGE', 'too large')];
+  const stored: number[] = [];
+  const { box, acknowledged } = outbox(
+    {
+      append: async (event) => {
+        const error = never[event];
+        if (error) throw error;
+        stored.push(event);
+      },
+    },
+    [0, 1, 2],
+  );
+  await box.flushed(AbortSignal.timeout(2000));
+  t.same([stored, acknowledged], [[2], [0, 1, 2]]);
+});
+
+t.test('who has waited for the stream leaves nothing behind', async (t) => {
+  const sink = stream();
+  const { box } = outbox(sink, [1]);
+  const { signal } = new AbortController();
+  await box.flushed(signal);
+  t.same(getEventListeners(signal, 'abort'), []);
+});
