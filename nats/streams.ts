@@ -2,8 +2,8 @@ import type { ConsumerConfig, StreamConfig } from '@nats-io/jetstream';
 import { EVENT_SUBJECTS } from '../src/bus/subjects.ts';
 
 /**
- * The streams, buckets and consumers of Dormouse as data. They are made when they are first needed and brought up to
- * date when a field named here differs. The number of replicas is not named: in a cluster, an operator sets it once
+ * The streams, buckets and consumers of Dormouse as data. They are made when they are first needed; streams and
+ * buckets are brought up to date when a field named here differs, a consumer that is there stays as it is. The number of replicas is not named: in a cluster, an operator sets it once
  * (`nats stream edit DORMOUSE_EVENTS --replicas 3`), and it stays.
  */
 export type StreamDefinition = Partial<StreamConfig> & { name: string; subjects: string[] };

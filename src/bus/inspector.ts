@@ -9,9 +9,9 @@ import type { Bus } from './types.ts';
 import { WATCH_LEASE_MS } from './watch.ts';
 
 /** Most targets that are known to be looked at; beyond that the one that was named longest ago is forgotten. */
-export const LEASES_MAX = 4_096;
+const LEASES_MAX = 4_096;
 /** How many occurrences of the host and of its loop registry are remembered, each. */
-export const RECENT_MAX = 200;
+const RECENT_MAX = 200;
 /** No subject of a target is longer. What is, nobody of ours has sent. */
 const SUBJECT_CHARS_MAX = 128;
 

@@ -144,7 +144,7 @@ export function publishFailed(error: unknown, bytes: number, maxBytes: number | 
   return unavailable('The message could not be given to the message bus; nothing was sent.', error);
 }
 
-export function deadlineExceeded(): DormouseError {
+function deadlineExceeded(): DormouseError {
   return new DormouseError(
     'DEADLINE_EXCEEDED',
     'No answer came before the deadline. The command may still be carried out; send it again with the same command id.',

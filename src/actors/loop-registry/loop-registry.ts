@@ -72,9 +72,18 @@ export class LoopRegistry {
       },
       undefined,
     );
-    await within(ports.clock, START_LIMIT_MS, (signal) =>
-      actor.until(() => actor.state === 'ready' || actor.isDone, signal),
-    );
+    try {
+      await within(ports.clock, START_LIMIT_MS, (signal) =>
+        actor.until(() => actor.state === 'ready' || actor.isDone, signal),
+      );
+    } catch (cause) {
+      await actor.stop();
+      throw new DormouseError(
+        'LOOP_FAILED',
+        `The loop devices of this machine were not looked through after ${START_LIMIT_MS / 1000} s. See whether "losetup --list" answers, and what "dmesg" says.`,
+        { cause },
+      );
+    }
     if (actor.context.error && actor.isDone) {
       await actor.stop();
       throw DormouseError.fromRecord(actor.context.error);

@@ -10,7 +10,7 @@ import { DormouseError } from '../../errors/index.ts';
  */
 
 /** `/dev/loopN` → names of the devices that use it, sorted. A loop device without users is absent. */
-export type LoopUsers = ReadonlyMap<string, readonly string[]>;
+type LoopUsers = ReadonlyMap<string, readonly string[]>;
 
 /** Asks for the users. Throws `LOOP_FAILED`, `DEPENDENCY_MISSING`. */
 export type AskUsers = (signal: AbortSignal) => Promise<LoopUsers>;

@@ -32,8 +32,8 @@ export type SandboxEvent =
   | { type: 'diskLost'; atMs: number; error: ErrorRecord };
 
 /** First pause between two tries of a stranded sandbox, and the longest, in milliseconds. */
-export const STRANDED_RETRY_MIN_MS = 1_000;
-export const STRANDED_RETRY_MAX_MS = 60_000;
+const STRANDED_RETRY_MIN_MS = 1_000;
+const STRANDED_RETRY_MAX_MS = 60_000;
 /** When a pause by timeout failed, the next try is this much later, in milliseconds. */
 export const EXPIRY_RETRY_MS = 60_000;
 

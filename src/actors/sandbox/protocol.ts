@@ -168,7 +168,7 @@ export const Encoding = Type.Enum(['utf8', 'base64']);
 export const MAX_STDIN_BYTES = 2 * 1024 * 1024;
 export const MAX_OUTPUT_BYTES = 1024 * 1024;
 /** Longest time that an exec may ask for, in seconds. */
-export const MAX_EXEC_TIMEOUT_S = 3600;
+const MAX_EXEC_TIMEOUT_S = 3600;
 
 export const ExecRequest = Type.Object(
   {
@@ -327,7 +327,7 @@ export const SandboxTransition = Type.Object(
     sandbox_id: Type.String({ pattern: SANDBOX_ID_PATTERN }),
     team_id: Type.String({ pattern: TEAM_ID_PATTERN }),
     host_id: Type.String(),
-    /** Counts the transitions of this sandbox from 1 without a gap. */
+    /** Counts the transitions of this sandbox upwards from 1. There is a gap after a power cut, and where events were dropped. */
     seq: Type.Integer({ minimum: 1 }),
     execution: Type.Integer(),
     at: Type.String({ format: 'date-time' }),

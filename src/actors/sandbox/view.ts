@@ -1,6 +1,6 @@
 import type { ErrorRecord } from '../../errors/index.ts';
 import { stateName } from '../system/decide.ts';
-import { shownError } from '../system/inspect.ts';
+import { shownError, shownTime } from '../system/inspect.ts';
 import type { ActorRecord } from '../system/journal.ts';
 import type { Transition } from '../system/next-record.ts';
 import type { SandboxContext } from './context.ts';
@@ -25,9 +25,9 @@ export function viewOf(record: ActorRecord<SandboxContext>, allowed: string[]): 
     on_timeout: context.options.on_timeout,
     auto_resume: context.options.auto_resume,
     metadata: context.options.metadata,
-    created_at: iso(context.createdAtMs),
-    updated_at: iso(record.enteredAtMs),
-    expires_at: context.expiresAtMs === null ? null : iso(context.expiresAtMs),
+    created_at: shownTime(context.createdAtMs),
+    updated_at: shownTime(record.enteredAtMs),
+    expires_at: context.expiresAtMs === null ? null : shownTime(context.expiresAtMs),
     seq: record.seq,
     execution: context.execution,
     last_error: summary(context.failure ?? context.lastError),
@@ -45,7 +45,7 @@ export function eventOf(transition: Transition<SandboxContext>, sandbox: Sandbox
     host_id: record.context.hostId,
     seq,
     execution: record.context.execution,
-    at: iso(atMs),
+    at: shownTime(atMs),
     from,
     to,
     cause,
@@ -60,8 +60,4 @@ export function eventOf(transition: Transition<SandboxContext>, sandbox: Sandbox
 
 function summary(error: ErrorRecord | null): SandboxView['last_error'] {
   return error && { code: error.code, detail: error.detail };
-}
-
-function iso(atMs: number): string {
-  return new Date(atMs).toISOString();
 }

@@ -50,7 +50,10 @@ export async function whenUndone(
   let view: SandboxView | undefined = known;
   while (view?.state === 'undoing') {
     if (clock.nowMs() >= deadlineMs)
-      throw new DormouseError('DEADLINE_EXCEEDED', 'The create failed and is being undone.');
+      throw new DormouseError(
+        'DEADLINE_EXCEEDED',
+        'What was asked for failed and is being undone. Ask again with the same key to be told why it failed.',
+      );
     await clock.sleep(UNDO_LOOK_MS, signal);
     view = await look();
   }

@@ -3,7 +3,7 @@ import { DormouseError, hasCode, toDormouseError } from '../../errors/index.ts';
 import type { ActorOptions, BaseContext } from './actor-options.ts';
 import { Callers } from './callers.ts';
 import type { CommandContext } from './command.ts';
-import { knownAnswer, wrongState } from './commands.ts';
+import { knownAnswer, shownKind, wrongState } from './commands.ts';
 import {
   activeSteps,
   begin,
@@ -245,7 +245,7 @@ export class Actor<Context extends BaseContext, Event = never> {
 
   /**
    * Stops the actor where it is. Steps are aborted and what they report is ignored: the journal has what is needed to go
-   * on. Waits until nothing of it runs any more.
+   * on. Waits until nothing is written any more and its steps have ended; one that does not end when it is asked to is given up.
    */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -264,7 +264,7 @@ export class Actor<Context extends BaseContext, Event = never> {
 
   /** The error for who needs an actor that was stopped. `begun`: what was asked for may have been begun, and may go on. */
   #letGo(data?: { begun: true }): DormouseError {
-    const { kind } = this.#options;
+    const kind = shownKind(this.#options.kind);
     return new DormouseError(
       'HOST_DRAINING',
       `The ${kind} is let go of and stays as it is: its host stops, or begins it anew. Send the command again with the same key.`,
@@ -338,7 +338,7 @@ export class Actor<Context extends BaseContext, Event = never> {
       transition: this.#transition({ ...this.#rest(name), commandId }),
       refused: this.#options.shownAs?.[name]?.join(' or ') ?? name,
     });
-    return wrongState(this.#options.kind, this.state, asked, allowed);
+    return wrongState(this.#options.kind, this.state, asked, this.isDone ? null : allowed);
   }
 
   /**

@@ -42,19 +42,26 @@ export function knownAnswer(
   return undefined;
 }
 
-/** The error for a command that the state does not take: the state, and what it takes. */
+/** An actor's kind as a person reads it: `loop registry`. */
+export function shownKind(kind: string): string {
+  return kind.replaceAll('-', ' ');
+}
+
+/** The error for a command that the state does not take: the state, and what it takes, or null when that was its last state. */
 export function wrongState(
   kind: string,
   state: string,
   name: string,
-  allowed: readonly string[],
+  takes: readonly string[] | null,
 ): DormouseError {
-  const can =
-    allowed.length > 0 ? `It takes ${allowed.join(', ')}.` : 'It takes commands again when that is over.';
+  const allowed = takes ?? [];
+  let can = 'It takes commands again when that is over.';
+  if (allowed.length > 0) can = `It takes ${allowed.join(', ')}.`;
+  else if (!takes) can = 'That is its end: it takes no commands any more.';
   const [outer, step = null] = state.split('.');
   return new DormouseError(
     'SANDBOX_WRONG_STATE',
-    `The ${kind} is ${state} and does not take "${name}". ${can}`,
+    `The ${shownKind(kind)} is ${state} and does not take "${name}". ${can}`,
     { data: { state: outer, step, allowed } },
   );
 }

@@ -64,7 +64,7 @@ export function momentOf<Context extends object>(
 }
 
 /** Of whom an inspection is, and what the actor's kind knows of it. */
-export type Inspectee = Pick<Inspection, 'kind' | 'id' | 'team_id' | 'host_id' | 'execution' | 'allowed'>;
+type Inspectee = Pick<Inspection, 'kind' | 'id' | 'team_id' | 'host_id' | 'execution' | 'allowed'>;
 
 /** An occurrence as it is shown. */
 export function inspectionOf<Context extends BaseContext>(

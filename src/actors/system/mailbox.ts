@@ -2,7 +2,8 @@ import { DormouseError } from '../../errors/index.ts';
 
 /**
  * One message at a time, in the order of arrival, with a bound. Messages of the actor's own (a step that ended, a timer)
- * are never refused: refusing one would wedge the machine. Their number is bounded by the steps and timers of a state.
+ * are never refused: refusing one would wedge the machine. Their number is not bounded here, but there are few: the ends of the state's
+ * steps, its timers, and what the host and programs tell, each of which waits for its answer.
  */
 export class Mailbox {
   readonly #waiting: Array<() => Promise<void>> = [];

@@ -6,6 +6,8 @@ import { execa } from 'execa';
 import t from 'tap';
 import { Lane } from '../../../src/actors/host/lane.ts';
 import { DormouseError } from '../../../src/errors/index.ts';
+import { fakeClock } from '../../support/fake-clock.ts';
+import { gate } from '../../support/gate.ts';
 import { quiet } from '../../support/quiet.ts';
 import { by, imageFolder, patientClock, startRegistry } from './support.ts';
 
@@ -230,4 +232,27 @@ t.test('a caller that goes away leaves nothing', async (t) => {
   gone.abort(new DormouseError('CANCELLED', 'The caller has gone.'));
   await t.rejects(answer, { code: 'CANCELLED' });
   t.same(await images.loops(), [], 'the loop was taken back');
+});
+
+t.test('a start that comes to no end says where to look, and leaves nothing at work', async (t) => {
+  const images = await imageFolder(t);
+  const clock = fakeClock();
+  const asked = gate();
+  let isAborted = false;
+  const started = startRegistry(t, images.folder, {
+    ports: { clock, log: quiet },
+    users: (signal) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => {
+          isAborted = true;
+          reject(signal.reason);
+        });
+        asked.open();
+      }),
+  });
+  started.catch(() => {});
+  await asked.passed;
+  clock.advance(60_000);
+  await t.rejects(started, { code: 'LOOP_FAILED', detail: /losetup --list/ });
+  t.equal(isAborted, true);
 });

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { Callers } from '../../../src/actors/system/callers.ts';
-import { knownAnswer } from '../../../src/actors/system/commands.ts';
+import { knownAnswer, wrongState } from '../../../src/actors/system/commands.ts';
 
 /** Commands that an actor has seen before. */
 
@@ -45,4 +45,15 @@ t.test('one that goes on after a restart is not joined by another command with i
   const joined = knownAnswer({ replies: [] }, callers, open, undefined, '', context);
   callers.answer('k-1', { value: 'later' });
   t.equal(await joined, 'later', 'who only knows the id asks for whatever it is');
+});
+
+t.test('a command that comes too late says that it is the end, and not to wait', async (t) => {
+  t.match(wrongState('sandbox', 'destroyed', 'pause', null), {
+    detail: /no commands any more/,
+    data: { allowed: [] },
+  });
+  t.match(wrongState('sandbox', 'pausing.freezing', 'pause', []), { detail: /when that is over/ });
+  t.match(wrongState('loop-registry', 'failed', 'list', ['leaks']), {
+    detail: /^The loop registry .* leaks\.$/,
+  });
 });

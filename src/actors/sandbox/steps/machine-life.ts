@@ -12,7 +12,7 @@ import { GREETING_SLACK_MS, identifyGuest } from './greeting.ts';
 import { vmOf, vmSpec } from './vm-spec.ts';
 
 /** How long a monitor that was asked to quit may take before it is killed, in milliseconds. */
-export const QUIT_GRACE_MS = 2_000;
+const QUIT_GRACE_MS = 2_000;
 /** How long a monitor that did not answer is left alone, in milliseconds. */
 const ASK_AGAIN_MS = 1_000;
 const BYTES_PER_MB = 1024 * 1024;
