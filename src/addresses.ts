@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+
 /**
  * Addresses of other servers, as the settings give them. What is thrown says what an address must be, and nothing of the
  * address itself: it may hold a password.
@@ -17,6 +19,8 @@ const NATS_FORM =
 const DATABASE_FORM =
   'must look like postgresql://user:password@host/database or postgresql://user@/database?host=/folder/of/socket; other signs than letters and digits are written as %XX in a user or password';
 const HTTP_FORM = 'must begin with http:// or https://, such as http://127.0.0.1:7070, and have no query';
+const NETWORKS_FORM =
+  'must be addresses or networks of proxies such as 10.0.0.1 or 192.168.0.0/16, separated by commas';
 
 /**
  * Reads an address of NATS: `nats://user:password@host:4222,nats://other:4222`. The scheme may be left out.
@@ -61,6 +65,24 @@ export function databaseName(text: string): string {
 export function checkHttpUrl(text: string): void {
   const url = urlOf(text);
   if (!url || !/^https?:$/.test(url.protocol) || url.search || url.hash) throw new Error(HTTP_FORM);
+}
+
+/**
+ * Reads addresses and networks, separated by commas: `10.0.0.1,192.168.0.0/16,fd00::/8`.
+ *
+ * @throws `Error` that says what would be right
+ */
+export function parseNetworks(text: string): string[] {
+  const networks = text.split(',').map((part) => part.trim());
+  if (!networks.every(isNetwork)) throw new Error(NETWORKS_FORM);
+  return networks;
+}
+
+function isNetwork(text: string): boolean {
+  const [address = '', bits, ...more] = text.split('/');
+  const version = isIP(address);
+  if (version === 0 || more.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128));
 }
 
 function urlOf(text: string): URL | undefined {

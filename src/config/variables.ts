@@ -1,6 +1,6 @@
 import os from 'node:os';
 import path from 'node:path';
-import { checkHttpUrl, databaseName, parseNatsUrl } from '../addresses.ts';
+import { checkHttpUrl, databaseName, parseNatsUrl, parseNetworks } from '../addresses.ts';
 import { checkApiKey } from '../api-key.ts';
 import { HOST_ID_PATTERN } from '../ids.ts';
 
@@ -59,6 +59,13 @@ export const variables = {
     fallback: 'keys',
     choices: ['keys', 'none'],
     help: 'whether requests need an API key; none lets everybody who can reach the edge do everything, so it is taken only where DORMOUSE_HTTP_HOST is an address of this machine alone, such as 127.0.0.1',
+  },
+  trustedProxies: {
+    name: 'DORMOUSE_TRUSTED_PROXIES',
+    kind: 'string',
+    fallback: undefined,
+    check: parseNetworks,
+    help: 'addresses or networks of the proxies before the edge, such as 10.0.0.1,192.168.0.0/16: X-Forwarded-For is believed from them alone, so that callers are told apart who guess keys, and in the audit log; without it every caller behind a proxy has the address of the proxy',
   },
   natsUrl: {
     name: 'NATS_URL',

@@ -16,6 +16,8 @@ export interface EdgePorts {
   version: string;
   /** Whether requests need a key. `none` is for an edge that only this machine can reach. Default: `keys`. */
   auth?: 'keys' | 'none';
+  /** Addresses and networks of proxies whose `X-Forwarded-For` says where a request comes from. Default: none. */
+  trustedProxies?: readonly string[];
   /** Largest file that a template is built from, in bytes. Default: 20 GiB. */
   uploadBytesMax?: number;
   /** Folder of the built pages. Default: where the set-up builds them. */

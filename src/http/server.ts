@@ -50,13 +50,14 @@ const DRAIN_MS = 10_000;
  * connections, waits for the requests that are under way, and cancels those that take longer than `drainMs`.
  */
 export async function createEdge(ports: EdgePorts): Promise<EdgeApp> {
-  const { clock, log, version, drainMs = DRAIN_MS } = ports;
+  const { clock, log, version, drainMs = DRAIN_MS, trustedProxies = [] } = ports;
   const app: EdgeApp = Fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     genReqId: requestIdOf,
     requestIdHeader: false,
-    trustProxy: false,
+    // Whoever else sends X-Forwarded-For could take any address.
+    trustProxy: trustedProxies.length > 0 && [...trustedProxies],
     bodyLimit: BODY_BYTES_MAX,
     // The size of all headers bounds a path; what an id is, the routes say.
     routerOptions: { maxParamLength: maxHeaderSize },

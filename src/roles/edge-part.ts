@@ -1,3 +1,4 @@
+import { parseNetworks } from '../addresses.ts';
 import type { Bus } from '../bus/types.ts';
 import { createEdge, listenEdge } from '../http/index.ts';
 import type { Records } from '../records/types.ts';
@@ -16,6 +17,7 @@ export async function startEdgePart(
     log,
     version,
     auth: config.auth,
+    trustedProxies: config.trustedProxies === undefined ? [] : parseNetworks(config.trustedProxies),
     uploadBytesMax: config.uploadMaxMb * 2 ** 20,
   });
   const url = await listenEdge(edge, { host: config.httpHost, port: config.httpPort });

@@ -58,6 +58,11 @@ t.test('each kind of wrong value is named with what would be right', async (t) =
     ['DORMOUSE_HOST_ID', 'a.b', /must have the form/],
     ['DORMOUSE_HOST_ID', 'host *', /must have the form/],
     ['DORMOUSE_HOST_ID', 'UPPER', /must have the form/],
+    ['DORMOUSE_TRUSTED_PROXIES', 'loopback', /must be addresses or networks/],
+    ['DORMOUSE_TRUSTED_PROXIES', '10.0.0.0/33', /must be addresses or networks/],
+    ['DORMOUSE_TRUSTED_PROXIES', '10.0.0.1,', /separated by commas/],
+    ['DORMOUSE_TRUSTED_PROXIES', '10.0.0.0/8/8', /must be addresses or networks/],
+    ['DORMOUSE_TRUSTED_PROXIES', '10.0.0.0/', /must be addresses or networks/],
     ['DORMOUSE_NATS_NAME', 'edge.1', /must have the form/],
     ['DORMOUSE_NATS_NAME', 'edge *', /must have the form/],
   ] as const) {
@@ -79,6 +84,7 @@ t.test('addresses and keys are taken as they are documented', async (t) => {
     ['DORMOUSE_URL', 'https://example.com/dormouse/'],
     ['DORMOUSE_API_KEY', 'dm_0123456789abcdef0123456789abcdef01234567'],
     ['DORMOUSE_API_KEY', '!'.repeat(20)],
+    ['DORMOUSE_TRUSTED_PROXIES', '10.0.0.1, 192.168.0.0/16,fd00::/8,::1'],
     ['DORMOUSE_API_KEY', '~'.repeat(512)],
   ] as const) {
     t.same(problems({ [name]: value }), [], `${name}=${value}`);

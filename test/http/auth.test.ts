@@ -105,6 +105,32 @@ t.test('guessing from one address is slowed down; keys that worked lately still 
   t.equal(other.statusCode, 200, 'another address');
 });
 
+t.test('behind a trusted proxy callers are told apart by what it says, and by nobody else', async (t) => {
+  const edge = await world.newEdge({ trustedProxies: ['10.1.0.0/16', 'fd00::1'] });
+  const from = async (remoteAddress: string, forwardedFor: string, key: string) => {
+    const headers = { 'x-api-key': key, 'x-forwarded-for': forwardedFor };
+    return (await edge.inject({ url: '/v1/sandboxes', headers, remoteAddress })).statusCode;
+  };
+  const guesses = async (remoteAddress: string, forwardedFor: string): Promise<void> => {
+    let status = 401;
+    for (let guess = 0; status === 401 && guess < 200; guess++)
+      status = await from(remoteAddress, forwardedFor, `guess-${remoteAddress}-${guess}`);
+    t.equal(status, 429, `${forwardedFor} by ${remoteAddress}`);
+  };
+  await guesses('10.1.2.3', '203.0.113.1');
+  t.equal(await from('10.1.2.3', '203.0.113.1', (await world.newTeam()).key), 429);
+  t.equal(await from('10.1.2.3', '203.0.113.2', (await world.newTeam()).key), 200, 'another caller');
+  t.equal(await from('10.1.9.9', '198.51.100.1, 203.0.113.1', (await world.newTeam()).key), 429, 'the same');
+  t.equal(await from('fd00::1', '203.0.113.3', (await world.newTeam()).key), 200, 'another proxy');
+
+  await guesses('203.0.113.9', '192.0.2.1');
+  t.equal(
+    await from('203.0.113.9', '192.0.2.2', (await world.newTeam()).key),
+    429,
+    'no proxy is not believed',
+  );
+});
+
 /** Time as the test sets it. */
 function standingClock(): Clock & { forward(ms: number): void } {
   let now = 0;

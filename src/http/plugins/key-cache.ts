@@ -26,8 +26,8 @@ interface Lookup {
 
 /**
  * Whose a key is. Keys are looked up by their hash (they are random, so a plain one is enough) and remembered for a short
- * time. Keys that are known go on working while the database is away. Somebody who guesses is slowed down by address;
- * keys that worked lately from that address still do.
+ * time. Keys that are known go on working while the database is away. Somebody who guesses is slowed down by address,
+ * and with them everybody of that address whose key was not looked up lately; keys that worked lately, from wherever, still do.
  */
 export class KeyCache {
   readonly #records: Pick<Records, 'authenticate'>;
@@ -49,7 +49,7 @@ export class KeyCache {
   /**
    * The key's owner.
    *
-   * @param address where the request comes from
+   * @param address where the request comes from: of callers behind a proxy that is not trusted, the proxy's
    * @throws `UNAUTHENTICATED`, `RATE_LIMITED` with `data.retry_after_s`, `RECORDS_UNAVAILABLE`
    */
   async ownerOf(key: string, address: string): Promise<Principal> {
