@@ -38,6 +38,11 @@ for (const { path, command } of commands) {
   });
 }
 
+t.test('sandbox restart --help says what is lost', async (t) => {
+  const help = (await dormouse(['sandbox', 'restart', '--help'])).stdout.toString().replace(/\s+/g, ' ');
+  t.match(help, 'a paused one loses its saved memory for good');
+});
+
 t.test('--version', async (t) => {
   t.match((await dormouse(['--version'])).stdout.toString(), /^\d+\.\d+\.\d+\n$/);
 });

@@ -10,7 +10,7 @@ import { newSandboxId } from '../../src/ids.ts';
 import { templateRecordOf } from '../../src/records/template-record.ts';
 import { exampleTemplateDetails } from '../support/templates.ts';
 import { Refusal, startTestEdge } from './edge.ts';
-import { dormouse, json, lines, temporaryFolder } from './support.ts';
+import { dormouse, finished, json, lines, MAIN, startNode, temporaryFolder } from './support.ts';
 
 t.jobs = 2;
 
@@ -18,6 +18,28 @@ const python = presentTemplate(
   templateRecordOf(exampleTemplateDetails({ name: 'python', env: { A: 'b' }, allocated_bytes: 3 * 2 ** 20 })),
 );
 const saved = { ...python, name: 'saved', owner: 'team' as const, kind: 'snapshot' as const, memory: true };
+
+t.test('a build that is stopped says no more than is true', async (t) => {
+  let arrived = (): void => {};
+  const asked = new Promise<void>((resolve) => {
+    arrived = resolve;
+  });
+  const edge = await startTestEdge(t, {
+    routes: (app) =>
+      app.post('/v1/templates', () => {
+        arrived();
+        // Only the end of the connection ends it.
+        return new Promise(() => {});
+      }),
+  });
+  const build = ['template', 'build', '--from-sandbox', newSandboxId(), '-t', 'python'];
+  const child = startNode([MAIN, ...build], edge.settings);
+  await asked;
+  child.kill('SIGINT');
+  const { status, stderr } = await finished(child);
+  t.equal(status, 130);
+  t.match(stderr, /unless that was done already: `dormouse template get python` tells/);
+});
 
 t.test('build sends a file with what was given, and nothing else', async (t) => {
   const edge = await startTestEdge(t, {

@@ -178,8 +178,9 @@ const PLAIN_COMMANDS = [
   },
   {
     name: 'restart',
-    description: 'boot a running or crashed sandbox anew on the same disk',
-    example: 'its files stay, its programs start anew',
+    description:
+      'boot a running, paused or crashed sandbox anew on the same disk; a paused one loses its saved memory for good',
+    example: 'its files stay; what was in memory is lost, and programs start anew',
   },
 ] as const;
 

@@ -6,6 +6,7 @@ import { openSource } from '../build-source.ts';
 import { interruptible } from '../interrupt.ts';
 import { keyValue, sandboxId, templateName, wholeNumber, withExamples, withJson } from '../options.ts';
 import { print, printJson, say } from '../output.ts';
+import { ProblemError } from '../problem.ts';
 import { serverAddress } from '../server-info.ts';
 import { TemplateClient, type TemplateKind } from '../template-client.ts';
 import { describeTemplate, templateTable } from '../template-view.ts';
@@ -79,7 +80,7 @@ function addBuild(template: Command): void {
   ]);
 }
 
-/** Progress goes to standard error. A Ctrl-C hangs up, and the server gives the build up. */
+/** Progress goes to standard error. A Ctrl-C hangs up, and the server gives the build up, unless it was at its end. */
 async function build(options: BuildOptions, command: Command): Promise<void> {
   const { from, fromSandbox, format, overwrite = false, platform = false } = options;
   if (from === undefined && fromSandbox === undefined)
@@ -100,8 +101,11 @@ async function build(options: BuildOptions, command: Command): Promise<void> {
     else print(describeTemplate(made, systemClock.nowMs()));
   } catch (error) {
     display.end();
-    if (!interruption.signal.aborted) throw error;
-    say('Stopped: no template was made.');
+    // An answer that was on its way when the signal came is still the answer.
+    if (!interruption.signal.aborted || error instanceof ProblemError) throw error;
+    say(
+      `Stopped before the server answered. It gives the build up, unless that was done already: \`dormouse template get ${options.name}\` tells.`,
+    );
     process.exitCode = interruption.status();
   } finally {
     interruption.end();
