@@ -5,6 +5,11 @@ import type { Scope } from '../records/types.ts';
 
 /** Readers of options and arguments. What they refuse is a mistake of usage: status 2, before anything is sent. */
 
+/** What `--json` gives. */
+export interface JsonOption {
+  json?: boolean;
+}
+
 /** Adds `--json`. */
 export function withJson(command: Command, what = 'print the answer as one JSON document'): Command {
   return command.option('--json', what);

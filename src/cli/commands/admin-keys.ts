@@ -3,14 +3,10 @@ import { systemClock } from '../../clock.ts';
 import type { Scope } from '../../records/types.ts';
 import { AdminClient, type KeyView } from '../admin-client.ts';
 import { formatAge, formatTimeLeft } from '../format.ts';
-import { scopes, uuid, wholeNumber, withExamples, withJson } from '../options.ts';
+import { type JsonOption, scopes, uuid, wholeNumber, withExamples, withJson } from '../options.ts';
 import { print, printJson, say } from '../output.ts';
 import { serverAddress } from '../server-info.ts';
 import { table } from '../table.ts';
-
-interface JsonOption {
-  json?: boolean;
-}
 
 const EXAMPLE_TEAM = '$team';
 const EXAMPLE_KEY = '$key';

@@ -2,14 +2,10 @@ import type { Command } from 'commander';
 import { systemClock } from '../../clock.ts';
 import { AdminClient, type QuotaView, type TeamView } from '../admin-client.ts';
 import { formatAge, formatMib } from '../format.ts';
-import { limit, uuid, withExamples, withJson } from '../options.ts';
+import { type JsonOption, limit, uuid, withExamples, withJson } from '../options.ts';
 import { print, printJson } from '../output.ts';
 import { serverAddress } from '../server-info.ts';
 import { listing, table } from '../table.ts';
-
-interface JsonOption {
-  json?: boolean;
-}
 
 type Limit = number | 'none';
 

@@ -2,16 +2,12 @@ import type { Command } from 'commander';
 import { systemClock } from '../../clock.ts';
 import { AdminClient } from '../admin-client.ts';
 import { formatAge, formatBytes, formatMib } from '../format.ts';
-import { uuid, wholeNumber, withExamples, withJson } from '../options.ts';
+import { type JsonOption, uuid, wholeNumber, withExamples, withJson } from '../options.ts';
 import { print, printJson, say } from '../output.ts';
 import { serverAddress } from '../server-info.ts';
 import { table } from '../table.ts';
 import { addKeyCommands } from './admin-keys.ts';
 import { addTeamCommands } from './admin-teams.ts';
-
-interface JsonOption {
-  json?: boolean;
-}
 
 /** Entries that `audit` shows unless it is told otherwise. */
 const AUDIT_COUNT = 50;

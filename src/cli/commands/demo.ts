@@ -2,19 +2,19 @@ import type { Command } from 'commander';
 import { type Clock, systemClock } from '../../clock.ts';
 import { loadConfig } from '../../config/config.ts';
 import { DormouseError, messageOf } from '../../errors/index.ts';
+import { isLoopback } from '../../loopback.ts';
 import { Client } from '../client.ts';
 import type { OwnServer } from '../demo/own-server.ts';
 import { type DemoLife, demoSteps } from '../demo/steps.ts';
 import { formatDuration } from '../format.ts';
 import { interruptible } from '../interrupt.ts';
-import { withExamples, withJson } from '../options.ts';
+import { type JsonOption, withExamples, withJson } from '../options.ts';
 import { paint, paintError, print, printJson, say } from '../output.ts';
 import { describeProblem, hasProblemCode, problemOf } from '../problem.ts';
 import { type ServerAddress, serverAddress } from '../server-info.ts';
 import { printable } from '../table.ts';
 
-interface DemoOptions {
-  json?: boolean;
+interface DemoOptions extends JsonOption {
   ownServerIfNone?: boolean;
 }
 
@@ -93,7 +93,7 @@ async function playLife(
 ): Promise<boolean> {
   const life: DemoLife = {
     client: new Client(address, signal),
-    isLocal: isLoopback(address.url),
+    isLocal: isLoopback(new URL(address.url).hostname),
     id: undefined,
   };
   const report = options.json ? reportJson : reportLine;
@@ -148,8 +148,4 @@ function reportLine({ step, ok, detail, duration_ms }: StepReport): void {
   const mark = ok ? paint('green', '✓') : paint('red', '✗');
   const time = formatDuration(duration_ms).padStart(TIME_WIDTH);
   print(`${mark} ${step.padEnd(NAME_WIDTH)} ${time}  ${printable(detail)}`);
-}
-
-function isLoopback(url: string): boolean {
-  return ['127.0.0.1', 'localhost', '[::1]'].includes(new URL(url).hostname);
 }

@@ -6,13 +6,9 @@ import { systemClock } from '../../clock.ts';
 import { DormouseError } from '../../errors/index.ts';
 import { withBus } from '../bus.ts';
 import { formatAge, formatBytes, formatMib } from '../format.ts';
-import { hostId, withExamples, withJson } from '../options.ts';
+import { hostId, type JsonOption, withExamples, withJson } from '../options.ts';
 import { print, printJson, say } from '../output.ts';
 import { listing, table } from '../table.ts';
-
-interface JsonOption {
-  json?: boolean;
-}
 
 /** `dormouse host list|info|leaks`: hosts over NATS. `host` is the role's own command, which runs one. */
 export function addHostCommands(host: Command): void {

@@ -2,16 +2,15 @@ import { writeFile } from 'node:fs/promises';
 import { Argument, type Command, Option } from 'commander';
 import { ACTOR_KINDS } from '../../actors/system/inspection.ts';
 import { DormouseError } from '../../errors/index.ts';
-import { withExamples, withJson } from '../options.ts';
+import { type JsonOption, withExamples, withJson } from '../options.ts';
 import { print } from '../output.ts';
 
 const FORMATS = ['mermaid', 'json', 'xstate', 'svg'] as const;
 type Format = (typeof FORMATS)[number];
 
-interface MachineOptions {
+interface MachineOptions extends JsonOption {
   format?: Format;
   output?: string;
-  json?: boolean;
 }
 
 /** `dormouse machine`: the state machines of this version, to look at or to take elsewhere. Works without a server. */

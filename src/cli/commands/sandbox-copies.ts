@@ -1,13 +1,16 @@
 import type { Command } from 'commander';
 import { Client } from '../client.ts';
-import { idempotencyKey, sandboxId, wholeNumber, withExamples, withJson } from '../options.ts';
+import {
+  idempotencyKey,
+  type JsonOption,
+  sandboxId,
+  wholeNumber,
+  withExamples,
+  withJson,
+} from '../options.ts';
 import { print, printJson } from '../output.ts';
 import { showSandbox } from '../sandbox-view.ts';
 import { serverAddress } from '../server-info.ts';
-
-interface JsonOption {
-  json?: boolean;
-}
 
 /** `dormouse sandbox fork`: copies of a sandbox. */
 export function addForkCommand(sandbox: Command): void {

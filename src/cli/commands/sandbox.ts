@@ -5,6 +5,7 @@ import { Client } from '../client.ts';
 import { formatAge, formatDuration, formatMib, formatTimeLeft } from '../format.ts';
 import {
   idempotencyKey,
+  type JsonOption,
   keyValue,
   sandboxId,
   sandboxIds,
@@ -20,10 +21,6 @@ import { serverAddress } from '../server-info.ts';
 import { table } from '../table.ts';
 import { addExecCommand } from './exec.ts';
 import { addForkCommand, addResizeCommand } from './sandbox-copies.ts';
-
-interface JsonOption {
-  json?: boolean;
-}
 
 /** `dormouse sandbox …`: sandboxes over HTTP. */
 export function addSandboxCommands(program: Command): void {

@@ -1,14 +1,10 @@
 import type { Command } from 'commander';
 import { systemClock } from '../../clock.ts';
-import { sandboxId, templateName, withExamples, withJson } from '../options.ts';
+import { type JsonOption, sandboxId, templateName, withExamples, withJson } from '../options.ts';
 import { print, printJson, say } from '../output.ts';
 import { serverAddress } from '../server-info.ts';
 import { TemplateClient } from '../template-client.ts';
 import { describeTemplate, templateTable } from '../template-view.ts';
-
-interface JsonOption {
-  json?: boolean;
-}
 
 /** `dormouse snapshot …`: templates that are made from sandboxes. */
 export function addSnapshotCommands(program: Command): void {

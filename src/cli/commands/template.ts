@@ -4,16 +4,20 @@ import { systemClock } from '../../clock.ts';
 import { buildDisplay } from '../build-progress.ts';
 import { openSource } from '../build-source.ts';
 import { interruptible } from '../interrupt.ts';
-import { keyValue, sandboxId, templateName, wholeNumber, withExamples, withJson } from '../options.ts';
+import {
+  type JsonOption,
+  keyValue,
+  sandboxId,
+  templateName,
+  wholeNumber,
+  withExamples,
+  withJson,
+} from '../options.ts';
 import { print, printJson, say } from '../output.ts';
 import { ProblemError } from '../problem.ts';
 import { serverAddress } from '../server-info.ts';
 import { TemplateClient, type TemplateKind } from '../template-client.ts';
 import { describeTemplate, templateTable } from '../template-view.ts';
-
-interface JsonOption {
-  json?: boolean;
-}
 
 /** `dormouse template …`: what sandboxes are made from. */
 export function addTemplateCommands(program: Command): void {
