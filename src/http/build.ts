@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { Compile } from 'typebox/compile';
 import type { HostInfo } from '../actors/host/protocol.ts';
@@ -59,13 +60,23 @@ function progressOf(bytes: Uint8Array): BuildProgress[] {
     .filter((value): value is BuildProgress => isProgress.Check(value));
 }
 
+/** With less free disk than this, in MiB, a host is chosen only when all others have less, too. */
+const LITTLE_FREE_MB = 4_096;
+
 /**
- * The host to build a template on: the one that has the template which it replaces, else the one with the most free disk.
+ * The host to build a template on: the one that has the template which it replaces, else one that follows from the team and the name.
+ * So a request that comes again, or another one for the same name, finds the build of the first; what changes by the minute, as
+ * the free disk does, does not count while there is enough. A host that goes moves only the names that were its own.
  *
  * @param before the template that it replaces, as the records know it
+ * @param wanted whose template it will be, and its name
  * @throws `NO_HOST_AVAILABLE`, `HOST_UNREACHABLE`, `HOST_DRAINING`
  */
-export function chooseHost(hosts: readonly HostInfo[], before: TemplateRecord | undefined): string {
+export function chooseHost(
+  hosts: readonly HostInfo[],
+  before: TemplateRecord | undefined,
+  wanted: { teamId: string; name: string },
+): string {
   if (before) {
     const keeper = hosts.find(({ host_id }) => host_id === before.hostId);
     if (!keeper)
@@ -80,12 +91,19 @@ export function chooseHost(hosts: readonly HostInfo[], before: TemplateRecord | 
       );
     return keeper.host_id;
   }
-  const [best] = hosts
-    .filter(({ state }) => state === 'ready')
-    .sort((one, other) => other.capacity.disk_free_mb - one.capacity.disk_free_mb);
+  const ready = hosts.filter(({ state }) => state === 'ready');
+  const roomy = ready.filter(({ capacity }) => capacity.disk_free_mb >= LITTLE_FREE_MB);
+  const [best] = (roomy.length > 0 ? roomy : ready)
+    .map(({ host_id }) => ({ host_id, weight: weightOf(host_id, wanted) }))
+    .sort((one, other) => (one.weight < other.weight ? -1 : 1));
   if (best) return best.host_id;
   throw new DormouseError(
     'NO_HOST_AVAILABLE',
     'No host is there, or none is ready. `dormouse host list` shows them.',
   );
+}
+
+/** Rendezvous hashing: of all hosts, the one with the least weight has the template. */
+function weightOf(hostId: string, { teamId, name }: { teamId: string; name: string }): string {
+  return createHash('sha256').update(`${hostId}\n${teamId}\n${name}`).digest('hex');
 }

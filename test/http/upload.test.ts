@@ -7,6 +7,7 @@ import { UPLOAD_PIECE_BYTES } from '../../src/actors/host/template-protocol.ts';
 import { ioSubject } from '../../src/bus/subjects.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { DormouseError } from '../../src/errors/index.ts';
+import { chooseHost } from '../../src/http/build.ts';
 import { listenEdge } from '../../src/http/index.ts';
 import { newSandboxId, PLATFORM_TEAM_ID } from '../../src/ids.ts';
 import { templateRecordOf } from '../../src/records/template-record.ts';
@@ -93,12 +94,21 @@ t.test(
     t.equal(replaced.status, 201);
     t.match(buildsOf(host).at(-1)?.body, { overwrite: true });
     t.same(other.received, [], 'although that one has more room');
-    await ask(t, edge, 'POST', '/v1/templates?name=new', { key, body: 'x', headers: TAR });
-    t.equal(buildsOf(other).length, 1, 'a new one goes where the most room is');
+    const hosts = await world.far.hosts.list();
+    const name = Array.from({ length: 99 }, (_, number) => `new-${number}`).find(
+      (name) => chooseHost(hosts, undefined, { teamId: team.id, name }) === 'h-emptier',
+    );
+    await ask(t, edge, 'POST', `/v1/templates?name=${name}`, { key, body: 'x', headers: TAR });
+    t.equal(buildsOf(other).length, 1, 'a new one goes where its name says');
     await world.far.hosts.withdraw('h-emptier');
     t.match(
-      (await ask(t, edge, 'POST', '/v1/templates?name=new&overwrite=true', { key, body: 'x', headers: TAR }))
-        .body,
+      (
+        await ask(t, edge, 'POST', `/v1/templates?name=${name}&overwrite=true`, {
+          key,
+          body: 'x',
+          headers: TAR,
+        })
+      ).body,
       { code: 'HOST_UNREACHABLE' },
     );
   },

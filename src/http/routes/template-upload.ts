@@ -118,7 +118,7 @@ async function planUpload(ports: EdgePorts, request: FastifyRequest, body: Reada
   const length = Number(request.headers['content-length'] ?? Number.NaN);
   if (length > 0) requireSize(length, maxBytes);
   const before = await replacedBy(ports, request, { teamId, name: spec.name, overwrite });
-  const hostId = chooseHost(await bus.hosts.list(), before);
+  const hostId = chooseHost(await bus.hosts.list(), before, { teamId, name: spec.name });
   const key = idempotencyKeyOf(request);
   const uploadId = key === undefined ? newUploadId() : uploadIdForKey(teamId, `${spec.name}\n${key}`);
   const attempt = newRequestId();
