@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox';
-import { TemplateFormat, TemplateSpec } from '../actors/host/template-protocol.ts';
+import { checkEnv, ENV_BYTES_MAX, TemplateFormat, TemplateSpec } from '../actors/host/template-protocol.ts';
 import { describeProblems, problemsOf } from '../bus/schema.ts';
 import { DormouseError } from '../errors/index.ts';
 import { SANDBOX_ID_PATTERN } from '../ids.ts';
@@ -11,8 +11,6 @@ const closed = { additionalProperties: false } as const;
 const { name, env: _env, ...facts } = TemplateSpec.properties;
 
 const ENV_PREFIX = 'env.';
-/** All variables of a template together, in bytes. */
-const ENV_BYTES_MAX = 4096;
 
 export const BuildQuery = Type.Object(
   {
@@ -87,15 +85,6 @@ export function specOfBody(
 }
 
 function checkedSpec(spec: TemplateSpec): TemplateSpec {
-  const bytes = Object.entries(spec.env ?? {}).reduce(
-    (sum, [key, value]) => sum + Buffer.byteLength(key) + Buffer.byteLength(value),
-    0,
-  );
-  if (bytes > ENV_BYTES_MAX)
-    throw new DormouseError(
-      'INVALID_REQUEST',
-      `The variables of a template may have ${ENV_BYTES_MAX} bytes together; these have ${bytes}.`,
-      { data: { field: 'env' } },
-    );
+  checkEnv(spec.env);
   return spec;
 }

@@ -14,6 +14,7 @@ import { DEFAULT_DISK_MB, DEFAULT_MEMORY_MB, DEFAULT_VCPUS, type TemplateFile } 
 import {
   type BuildProgress,
   type BuildTemplate,
+  checkEnv,
   type TemplateDetails,
   TemplateSpec,
 } from './template-protocol.ts';
@@ -64,11 +65,12 @@ export class Builder {
    * the build, or gets its outcome. A caller that goes away ends it, and so does a stop.
    *
    * @throws `TEMPLATE_EXISTS`, `TEMPLATE_INVALID`, `TEMPLATE_NOT_READY`, `UPLOAD_BROKEN`, `SANDBOX_NOT_FOUND`, `SANDBOX_WRONG_STATE`,
-   * `INVALID_SIZE`, `NO_HOST_AVAILABLE`, `DISK_FULL`, `RATE_LIMITED` when too many wait, `HOST_DRAINING`, `IDEMPOTENCY_KEY_REUSED`; nothing is
+   * `INVALID_REQUEST`, `INVALID_SIZE`, `NO_HOST_AVAILABLE`, `DISK_FULL`, `RATE_LIMITED` when too many wait, `HOST_DRAINING`, `IDEMPOTENCY_KEY_REUSED`; nothing is
    * left then
    */
   async build(body: BuildTemplate, context: CommandContext): Promise<TemplateDetails> {
     const { once, templates, uploads } = this.#options;
+    checkEnv(body.spec.env);
     return await once.run('build-template', body, context, async () => {
       const made = templates.madeBy(context.commandId);
       if (made) return await templates.details(made);

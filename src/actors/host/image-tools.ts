@@ -1,6 +1,6 @@
 import type { BuildProgress, TemplateFormat } from './template-protocol.ts';
 
-/** What is made of a file: its format, and what its image's configuration says of programs. */
+/** What came of making an image of a file: what is not in it, and what the file says of programs. */
 export interface BuiltImage {
   /** What of the file is not in the image, such as device nodes, for a person. */
   leftOut: readonly string[];

@@ -27,7 +27,7 @@ export class Lane {
     return result;
   };
 
-  /** What runs and how many wait, for people who ask why a sandbox takes long. */
+  /** What runs, by its label, and how many wait. For tests: no command tells it. */
   status(): { current: string | undefined; waiting: number } {
     return { current: this.#current, waiting: this.#waiting };
   }

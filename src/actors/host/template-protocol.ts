@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { DormouseError } from '../../errors/index.ts';
 import { SANDBOX_ID_PATTERN, TEAM_ID_PATTERN, TEMPLATE_NAME_PATTERN } from '../../ids.ts';
 import { Nullable } from '../../nullable.ts';
 
@@ -17,12 +18,29 @@ export const TemplateName = Type.String({
   description: 'Name of the template',
 });
 
-/** Variables of the environment that programs in the sandbox get. At most 4 KiB together. */
+/** Variables of the environment that programs in the sandbox get. What may be said of them together is in `checkEnv`. */
 export const TemplateEnv = Type.Record(
   Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]{0,127}$' }),
   Type.String({ maxLength: 4096 }),
   { ...closed, maxProperties: 64 },
 );
+
+/** All variables together that are said of a template, names and values, in bytes. */
+export const ENV_BYTES_MAX = 4096;
+
+/** @throws `INVALID_REQUEST` when the variables have more than 4 KiB together, which no schema can say */
+export function checkEnv(env: Readonly<Record<string, string>> = {}): void {
+  const bytes = Object.entries(env).reduce(
+    (sum, [key, value]) => sum + Buffer.byteLength(key) + Buffer.byteLength(value),
+    0,
+  );
+  if (bytes > ENV_BYTES_MAX)
+    throw new DormouseError(
+      'INVALID_REQUEST',
+      `The variables of a template may have ${ENV_BYTES_MAX} bytes together; these have ${bytes}.`,
+      { data: { field: 'env' } },
+    );
+}
 
 /** What can be said of a template that is about to be built. */
 export const TemplateSpec = Type.Object(

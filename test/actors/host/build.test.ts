@@ -162,6 +162,14 @@ t.test('what was said is above what the image says of itself', async (t) => {
   t.ok(lines.some(({ message }) => message === 'left out: /dev/null: a device'));
 });
 
+t.test('variables that are too long together are refused, whoever sends them', async (t) => {
+  const { build, left, booted } = await world(t);
+  const env = { A: 'a'.repeat(2048), B: 'b'.repeat(2047) };
+  await t.rejects(build({ env }), { code: 'INVALID_REQUEST', data: { field: 'env' } });
+  t.equal(booted.length, 0);
+  t.equal((await left()).length, 1, 'its upload stays, for a request that is right');
+});
+
 t.test('images are expanded as those of a host start are, and no default disk is smaller', async (t) => {
   const { build, left } = await world(t, { imageSizeMb: 30_000 });
   await t.rejects(build({ disk_size_mb: 29_999 }), {
