@@ -242,9 +242,9 @@ t.test('events of a team: newest first, page by page', async (t) => {
   const page = (query: string) => ask(t, edge, 'GET', `/v1/events${query}`, team);
   const first = (await page('?limit=2')).body;
   t.match(first.transitions, [{ seq: 3, error: { causes: ['(file) is gone'] } }, { seq: 2 }]);
-  const second = (await page(`?limit=2&before=${first.next}`)).body;
-  t.match(second, { transitions: [{ seq: 1 }], next: null });
-  for (const query of ['?before=x', '?limit=0', '?limit=201', '?before='])
+  const second = (await page(`?limit=2&cursor=${first.next_cursor}`)).body;
+  t.match(second, { transitions: [{ seq: 1 }], next_cursor: null });
+  for (const query of ['?cursor=x', '?limit=0', '?limit=201', '?cursor=', '?before=x'])
     t.match((await page(query)).body, { status: 400, code: 'INVALID_REQUEST' }, query);
 });
 

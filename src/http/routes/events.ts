@@ -9,10 +9,10 @@ const closed = { additionalProperties: false } as const;
 
 const EventsQuery = Type.Object(
   {
-    before: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 1024, description: '`next` of the page before' }),
-    ),
     limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
+    cursor: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 1024, description: '`next_cursor` of the page before' }),
+    ),
   },
   closed,
 );
@@ -32,7 +32,7 @@ export function addEventsRoute(app: EdgeApp, { records }: EdgePorts): void {
           200: Type.Object(
             {
               transitions: Type.Array(ref('Transition')),
-              next: Type.Union([Type.String(), Type.Null()], { description: 'Null on the last page' }),
+              next_cursor: Type.Union([Type.String(), Type.Null()], { description: 'Null on the last page' }),
             },
             closed,
           ),
@@ -42,13 +42,13 @@ export function addEventsRoute(app: EdgeApp, { records }: EdgePorts): void {
     },
     async (request) => {
       const { teamId } = principalOf(request);
-      const { before, limit } = request.query;
+      const { limit, cursor } = request.query;
       const page = await records.listTeamTransitions({
         teamId,
         limit,
-        ...(before !== undefined && { cursor: before }),
+        ...(cursor !== undefined && { cursor }),
       });
-      return { transitions: page.items.map(presentTransition), next: page.nextCursor };
+      return { transitions: page.items.map(presentTransition), next_cursor: page.nextCursor };
     },
   );
 }

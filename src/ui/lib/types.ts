@@ -73,7 +73,7 @@ export interface Usage {
 /** `GET /v1/events`: newest first. */
 export interface EventPage {
   transitions: readonly SandboxTransition[];
-  next: string | null;
+  next_cursor: string | null;
 }
 
 export type Quota = Static<typeof admin.Quota>;

@@ -17,9 +17,9 @@ export async function loadPage(
   cursor: string,
   signal?: AbortSignal,
 ): Promise<{ rows: EventRow[]; next: string | null }> {
-  const query = new URLSearchParams({ limit: String(PAGE_SIZE), ...(cursor && { before: cursor }) });
+  const query = new URLSearchParams({ limit: String(PAGE_SIZE), ...(cursor && { cursor }) });
   const page = await request<EventPage>('GET', `/v1/events?${query}`, signal && { signal });
-  return { rows: page.transitions.map(ofTransition), next: page.next };
+  return { rows: page.transitions.map(ofTransition), next: page.next_cursor };
 }
 
 /**
