@@ -46,7 +46,7 @@ export function addAuth(app: EdgeApp, { records, clock, log, auth = 'keys' }: Ed
       request.hasKey = true;
       request.principal = await keys.ownerOf(key, request.ip);
     }
-    requireScope(request, rules.scope);
+    if (rules.scope !== 'any') requireScope(request, rules.scope);
   });
   return keys;
 }

@@ -9,8 +9,8 @@ import { principalOf } from './auth.ts';
 
 /** What a route that takes a key declares. */
 export interface RouteRules {
-  /** The scope that the key must have. */
-  scope: Scope;
+  /** The scope that the key must have; `any`: a key with whatever scopes. */
+  scope: Scope | 'any';
   /**
    * What must belong to the key's team:
    *

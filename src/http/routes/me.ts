@@ -24,11 +24,11 @@ export function addMeRoute(app: EdgeApp, { records, version, auth = 'keys' }: Ed
     {
       schema: {
         operationId: 'getMe',
-        summary: 'Shows whose the key is and what it may do.',
+        summary: 'Shows whose the key is and what it may do, whatever that is.',
         tags: ['Keys'],
         response: { 200: Me },
       },
-      config: { rules: { scope: 'read', owner: 'team', errors: KEYED } },
+      config: { rules: { scope: 'any', owner: 'team', errors: KEYED } },
     },
     async (request) => {
       const { teamId, keyName, scopes } = principalOf(request);
