@@ -31,7 +31,7 @@ const LIFE_MS = 10 * 60_000;
 const RECONNECT_MS = 1_000;
 const STREAMS_MAX = 2_000;
 
-export interface SentEvent {
+interface SentEvent {
   event: string;
   /** Sent as JSON. */
   data: unknown;
@@ -64,7 +64,8 @@ export class EventStreams {
   ): Readable {
     const stream = this.open(request);
     send(stream).catch((error: unknown) => {
-      this.#log.error({ err: error, url: request.url }, 'a stream of events failed');
+      // The pattern, not the path, as in the line of the request.
+      this.#log.error({ err: error, route: request.routeOptions.url }, 'a stream of events failed');
       stream.end();
     });
     reply.type(EVENT_STREAM_TYPE);

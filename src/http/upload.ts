@@ -20,7 +20,7 @@ const IDLE_MS_MAX = 60_000;
 const PIECE_TRIES = 5;
 const PIECE_PAUSE_MS = 1_000;
 
-export interface UploadPorts {
+interface UploadPorts {
   bus: Bus;
   clock: Clock;
   log: Logger;

@@ -1,13 +1,13 @@
 import { DormouseError } from '../errors/index.ts';
 
 /** The last item of a page: the next page begins after it. */
-export interface Position {
+interface Position {
   createdAt: Date;
   id: string;
 }
 
 /** Ids that a cursor can have: of sandboxes, and of requests. */
-export const SANDBOX_CURSOR = /^sb-[a-z2-7]{1,64}$/;
+const SANDBOX_CURSOR = /^sb-[a-z2-7]{1,64}$/;
 export const REQUEST_CURSOR = /^[A-Za-z0-9_.:-]{1,128}$/;
 
 /** The position as a text that callers send back and do not look into. */

@@ -17,7 +17,7 @@ const closed = { additionalProperties: false } as const;
 
 const TemplatePath = Type.Object({ name: Type.String({ description: 'Name of the template' }) });
 
-export const TeamQuery = Type.Object(
+const TeamQuery = Type.Object(
   {
     team: Type.Optional(
       Type.Enum([PLATFORM], {
