@@ -97,11 +97,11 @@ export async function unclaimSandbox(db: Database, sandboxId: string): Promise<v
 }
 
 /**
- * Counts the sandbox's disk as that large from now on. Kept beside the size that its host tells: a transition of the size before
- * may still be on its way. The larger of the two counts, so a reservation whose resize never came counts until it is given back
- * or the sandbox is gone.
+ * Counts the sandbox's disk as at least that large from now on. Kept beside the size that its host tells: a transition of the size
+ * before may still be on its way. The largest counts: another resize may be under way. So a reservation whose resize never came
+ * counts until it is given back by `releaseDisk` or the sandbox is gone.
  *
- * @param diskSizeMb in MiB; what an earlier call returned gives the difference back
+ * @param diskSizeMb in MiB
  * @returns what it was counted as
  * @throws `SANDBOX_NOT_FOUND`, `QUOTA_EXCEEDED`, `RECORDS_UNAVAILABLE`
  */
@@ -117,9 +117,31 @@ export async function reserveDisk(
     const record = await em.findOne(Sandbox, where, { lockMode: LockMode.PESSIMISTIC_WRITE });
     if (!record) throw new DormouseError('SANDBOX_NOT_FOUND', `There is no sandbox ${sandboxId}.`);
     const before = Math.max(record.diskSizeMb, record.reservedDiskMb ?? 0);
-    await em.nativeUpdate(Sandbox, { id: sandboxId }, { reservedDiskMb: diskSizeMb });
-    const after = Math.max(record.diskSizeMb, diskSizeMb);
+    const reservedDiskMb = Math.max(record.reservedDiskMb ?? 0, diskSizeMb);
+    await em.nativeUpdate(Sandbox, { id: sandboxId }, { reservedDiskMb });
+    const after = Math.max(record.diskSizeMb, reservedDiskMb);
     await requireQuota(em, teamId, { ...NOTHING, diskMb: after - before });
     return before;
   });
+}
+
+/**
+ * Gives back what a resize has reserved: the disk counts as `diskSizeMb` again. Nothing changes when another one has reserved more.
+ *
+ * @param reservedMb what `reserveDisk` was called with, in MiB
+ * @throws `RECORDS_UNAVAILABLE`
+ */
+export async function releaseDisk(
+  db: Database,
+  teamId: string,
+  sandboxId: string,
+  { reservedMb, diskSizeMb }: { reservedMb: number; diskSizeMb: number },
+): Promise<void> {
+  await db.run((em) =>
+    em.nativeUpdate(
+      Sandbox,
+      { id: sandboxId, teamId, reservedDiskMb: reservedMb },
+      { reservedDiskMb: diskSizeMb },
+    ),
+  );
 }

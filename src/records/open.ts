@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { Logger } from '../log.ts';
 import { appendAudit, listAudit } from './audit.ts';
-import { claimSandbox, claimSandboxes, reserveDisk, unclaimSandbox } from './claims.ts';
+import { claimSandbox, claimSandboxes, releaseDisk, reserveDisk, unclaimSandbox } from './claims.ts';
 import { openDatabase } from './database.ts';
 import { fleet, usualDurations } from './fleet.ts';
 import { listTeamTransitions, lostSince } from './history.ts';
@@ -59,6 +59,7 @@ export async function openRecords(options: { url: string; clock: Clock; log: Log
     claimSandbox: (record) => claimSandbox(db, record),
     claimSandboxes: (records) => claimSandboxes(db, records),
     reserveDisk: (teamId, sandboxId, diskSizeMb) => reserveDisk(db, teamId, sandboxId, diskSizeMb),
+    releaseDisk: (teamId, sandboxId, sizes) => releaseDisk(db, teamId, sandboxId, sizes),
     unclaimSandbox: (sandboxId) => unclaimSandbox(db, sandboxId),
     applyTransition: (transition) => applyTransition(db, transition),
     upsertHost: (host) => upsertHost(db, host),

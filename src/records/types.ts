@@ -231,10 +231,17 @@ export interface Records {
   claimSandboxes(records: readonly NewSandboxRecord[]): Promise<{ created: boolean; views: SandboxView[] }>;
 
   /**
-   * Counts the sandbox's disk as that large from now on, in MiB, and returns what it was counted as. Throws
+   * Counts the sandbox's disk as at least that large from now on, in MiB, and returns what it was counted as. Throws
    * `SANDBOX_NOT_FOUND`, `QUOTA_EXCEEDED`.
    */
   reserveDisk(teamId: string, sandboxId: string, diskSizeMb: number): Promise<number>;
+
+  /** Gives a reservation of `reservedMb` back, unless another one is larger: the disk counts as `diskSizeMb` again. */
+  releaseDisk(
+    teamId: string,
+    sandboxId: string,
+    sizes: { reservedMb: number; diskSizeMb: number },
+  ): Promise<void>;
 
   /** Takes back a claim of which no host knows anything. */
   unclaimSandbox(sandboxId: string): Promise<void>;

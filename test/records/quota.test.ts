@@ -216,11 +216,17 @@ t.test('quotas', async (t) => {
 
     await records.applyTransition(exampleTransition(record.view, 1));
     t.equal((await usage(teamId))?.diskMb, 700, 'an event of before does not take it away');
-    t.equal(await records.reserveDisk(teamId, id, 400), 700, 'it can be given back');
-    t.equal((await usage(teamId))?.diskMb, 400);
+    t.equal(await records.reserveDisk(teamId, id, 500), 700);
+    t.equal((await usage(teamId))?.diskMb, 700, 'a second one takes nothing of the first');
+    await records.releaseDisk(teamId, id, { reservedMb: 500, diskSizeMb: 400 });
+    t.equal((await usage(teamId))?.diskMb, 700, 'nor does its end');
+    await records.releaseDisk(newTeamId(), id, { reservedMb: 700, diskSizeMb: 400 });
+    t.equal((await usage(teamId))?.diskMb, 700, 'nor does another team');
+    await records.releaseDisk(teamId, id, { reservedMb: 700, diskSizeMb: 400 });
+    t.equal((await usage(teamId))?.diskMb, 400, 'it can be given back');
     await records.reserveDisk(teamId, id, 900);
     await records.applyTransition(exampleTransition({ ...record.view, disk_size_mb: 900 }, 2));
-    t.equal(await records.reserveDisk(teamId, id, 100), 900);
+    await records.releaseDisk(teamId, id, { reservedMb: 900, diskSizeMb: 100 });
     t.equal((await usage(teamId))?.diskMb, 900, 'what its host says counts');
 
     await records.updateTeam(teamId, { quota: { diskMb: 500 } });

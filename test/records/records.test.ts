@@ -478,6 +478,7 @@ t.test('the records', async (t) => {
       () => records.unchangedSandboxes('h-1', new Date(), { limit: 1 }),
       () => records.claimSandbox({ view, idempotencyKey: undefined, requestHash: 'h' }),
       () => records.reserveDisk(view.team_id, view.id, 1),
+      () => records.releaseDisk(view.team_id, view.id, { reservedMb: 1, diskSizeMb: 1 }),
       () => records.listAllTemplates(),
       () => records.listTeams(),
       () => records.createTeam({ name: 'x', quota: { sandboxes: 1, vcpus: 1, memoryMb: 1, diskMb: 1 } }),

@@ -45,7 +45,8 @@ export function addResizeRoute(app: EdgeApp, ports: EdgePorts): void {
         return presentSandbox(await sendCommand(ports, request, resize, request.body));
       } catch (error) {
         // What may be growing now counts as grown; the answer to the same request, sent again, gives it back.
-        if (isLarger && !goesOnAlone(request)) await release(ports, sandbox, known.disk_size_mb, error);
+        if (isLarger && !goesOnAlone(request))
+          await release(ports, sandbox, { reservedMb: disk_size_mb, beforeMb: known.disk_size_mb }, error);
         throw error;
       }
     },
@@ -54,23 +55,23 @@ export function addResizeRoute(app: EdgeApp, ports: EdgePorts): void {
 
 /**
  * Counts a sandbox's disk as large as it is, after a resize that failed, or of which nobody knows how it ended. A sandbox
- * that does not say its size keeps what was reserved, until it is resized again or gone: it may have taken it.
+ * that does not say its size keeps what was reserved: it may have taken it.
  */
 async function release(
   { bus, records, log }: EdgePorts,
   { teamId, id, subject }: OwnSandbox,
-  beforeMb: number,
+  { reservedMb, beforeMb }: { reservedMb: number; beforeMb: number },
   failure: unknown,
 ): Promise<void> {
   const { get } = sandboxCommands;
   try {
     // Nobody took the command.
     const nothingDone = hasCode(failure, 'HOST_UNREACHABLE');
-    const sizeMb = nothingDone
+    const diskSizeMb = nothingDone
       ? beforeMb
       : (await bus.request(`${subject}.${get.name}`, get, {})).disk_size_mb;
-    await records.reserveDisk(teamId, id, sizeMb);
+    await records.releaseDisk(teamId, id, { reservedMb, diskSizeMb });
   } catch (error) {
-    log.warn({ err: error, sandbox: id }, 'a reservation of disk stays until the next resize');
+    log.warn({ err: error, sandbox: id }, 'a reservation of disk stays');
   }
 }
