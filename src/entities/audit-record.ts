@@ -7,8 +7,8 @@ import { defineEntity, p } from '@mikro-orm/core';
 export const AuditRecord = defineEntity({
   name: 'AuditRecord',
   tableName: 'audit_log',
-  // Pages of a team, newest first. Those of all teams have the primary key.
-  indexes: [{ properties: ['teamId', 'at', 'id'] }],
+  // Pages of a team or of a key, newest first. Those of all have the primary key.
+  indexes: [{ properties: ['teamId', 'at', 'id'] }, { properties: ['keyId', 'at', 'id'] }],
   properties: {
     at: p.datetime().length(3).primary(),
     id: p.text().primary(),

@@ -4,8 +4,12 @@ import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 export const Transition = defineEntity({
   name: 'Transition',
   tableName: 'transitions',
-  // The history of a team, newest first: the index is read backwards.
-  indexes: [{ properties: ['teamId', 'at', 'sandboxId', 'seq'] }],
+  indexes: [
+    // The history of a team, newest first: the index is read backwards.
+    { properties: ['teamId', 'at', 'sandboxId', 'seq'] },
+    // The few that were inferred: every stream of the fleet asks for them again and again.
+    { properties: ['teamId', 'at'], where: "cause = 'lost'::text" },
+  ],
   properties: {
     sandboxId: p.text().primary(),
     seq: p.integer().primary(),

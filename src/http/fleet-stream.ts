@@ -1,3 +1,4 @@
+import { eventStream } from '../../nats/streams.ts';
 import type { SandboxTransition } from '../actors/sandbox/protocol.ts';
 import { watchInspections } from '../bus/watch.ts';
 import { messageOf } from '../errors/index.ts';
@@ -9,6 +10,11 @@ import type { EdgePorts } from './ports.ts';
 const LOST_EVERY_MS = 15_000;
 /** How much further back they are asked, in milliseconds: clocks differ, and a row is there a moment after its time. */
 const LOST_OVERLAP_MS = 60_000;
+/**
+ * How far back they are asked at all, in milliseconds: as long as events are kept. Who comes with an older position is told to read
+ * the fleet anew.
+ */
+const LOST_AGE_MS_MAX = Number(eventStream.max_age) / 1_000_000;
 /** As many as the fleet has: a host may lose all of them at once. */
 const LOST_MAX = FLEET_MAX;
 
@@ -60,14 +66,18 @@ export async function followFleet(
 
   /** Sandboxes that were inferred to be lost are in the records only. */
   async function tellLost(): Promise<void> {
-    let sinceMs = from.atMs;
+    let sinceMs = Math.max(from.atMs, clock.nowMs() - LOST_AGE_MS_MAX);
     let told = new Set<string>();
     while (!signal.aborted) {
       const nowMs = clock.nowMs();
       try {
         const since = new Date(Math.min(sinceMs, nowMs) - LOST_OVERLAP_MS);
         const lost = await records.lostSince(teamId, since, LOST_MAX);
-        for (const transition of lost) if (!told.has(keyOf(transition))) send(transition);
+        for (const transition of lost) {
+          if (told.has(keyOf(transition))) continue;
+          send(transition);
+          await stream.ready();
+        }
         told = new Set(lost.map(keyOf));
         sinceMs = nowMs;
       } catch (error) {
