@@ -5,6 +5,7 @@ import { Type } from 'typebox';
 import type { Clock, Timer } from '../clock.ts';
 import { DormouseError } from '../errors/index.ts';
 import type { Logger } from '../log.ts';
+import type { Principal } from '../records/types.ts';
 
 /** Server-sent events (WHATWG HTML, section 9.2): answers that go on for as long as somebody reads them. */
 
@@ -24,7 +25,7 @@ const GATHERED_CHARS_MAX = 32 * 1024;
 const HEARTBEAT_MS = 15_000;
 /**
  * How long a stream lives, in milliseconds. Its reader comes again and goes on with the id of the last event; the key is looked
- * at anew then, so a revoked one sees nothing for longer than that.
+ * at anew then, so one that was revoked through another edge sees nothing for longer than that.
  */
 const LIFE_MS = 10 * 60_000;
 /** How long a reader waits before it comes again, in milliseconds. */
@@ -43,7 +44,8 @@ interface SentEvent {
 export class EventStreams {
   readonly #clock: Clock;
   readonly #log: Logger;
-  readonly #open = new Set<EventStream>();
+  /** With whose key each was opened. */
+  readonly #open = new Map<EventStream, Principal | undefined>();
 
   constructor(clock: Clock, log: Logger) {
     this.#clock = clock;
@@ -79,17 +81,24 @@ export class EventStreams {
         'RATE_LIMITED',
         `This edge has ${STREAMS_MAX} streams open, and takes no more.`,
       );
-    const stream = new EventStream(this.#clock, request.caller);
+    const { caller, principal } = request;
+    const leftMs = principal?.expiresAt ? principal.expiresAt.getTime() - this.#clock.nowMs() : LIFE_MS;
+    const stream = new EventStream(this.#clock, caller, Math.min(LIFE_MS, Math.max(0, leftMs)));
     // A caller that has gone already has ended it.
     if (stream.signal.aborted) return stream;
-    this.#open.add(stream);
+    this.#open.set(stream, principal);
     stream.signal.addEventListener('abort', () => this.#open.delete(stream), { once: true });
     return stream;
   }
 
+  /** Ends those of keys that are gone. */
+  endOf(isGone: (principal: Principal) => boolean): void {
+    for (const [stream, principal] of this.#open) if (principal && isGone(principal)) stream.end();
+  }
+
   /** Ends all of them. Their readers come again, to an edge that takes them. */
   close(): void {
-    for (const stream of this.#open) stream.end();
+    for (const stream of this.#open.keys()) stream.end();
   }
 }
 
@@ -104,9 +113,10 @@ export class EventStream {
   #flushing: Timer | undefined;
   #heartbeat: Timer | undefined;
 
-  constructor(clock: Clock, caller?: AbortSignal) {
+  /** @param lifeMs how long it lives, in milliseconds */
+  constructor(clock: Clock, caller?: AbortSignal, lifeMs = LIFE_MS) {
     this.#clock = clock;
-    this.#life = clock.after(LIFE_MS, () => this.end());
+    this.#life = clock.after(lifeMs, () => this.end());
     // The answer is torn down when the reader hangs up; that is no error.
     this.body.on('error', () => {});
     this.body.once('close', () => this.#stop());

@@ -50,7 +50,13 @@ export async function authenticate(
   if (!key || key.revokedAt) return undefined;
   if (key.expiresAt && key.expiresAt.getTime() <= db.clock.nowMs()) return undefined;
   uses.note(key.id, key.lastUsedAt);
-  return { keyId: key.id, keyName: key.name, teamId: key.team.id, scopes: key.scopes };
+  return {
+    keyId: key.id,
+    keyName: key.name,
+    teamId: key.team.id,
+    scopes: key.scopes,
+    expiresAt: key.expiresAt ?? null,
+  };
 }
 
 /** What a key must be to let somebody in. */

@@ -11,6 +11,8 @@ export interface Principal {
   keyName: string | null;
   teamId: string;
   scopes: readonly Scope[];
+  /** When the key stops to work; null for never. */
+  expiresAt: Date | null;
 }
 
 export interface SandboxFilter {

@@ -6,6 +6,7 @@ import type { AuditEntry } from '../../src/records/types.ts';
 import { fakeClock } from '../support/fake-clock.ts';
 import { until } from '../support/nats.ts';
 import { quiet } from '../support/quiet.ts';
+import { readEvents } from './event-reader.ts';
 import { addRecord, addSandbox, addScheduler, ask, startWorld } from './support.ts';
 
 const world = await startWorld(t);
@@ -62,8 +63,10 @@ t.test('a key: shown once, works with its scopes, and no longer when it is revok
     (await ask(t, edge, method, '/v1/sandboxes', { key: secret, ...(body && { body }) })).status;
   t.equal(await use('GET'), 200);
   t.equal(await use('POST', {}), 403);
+  const stream = await readEvents(t, edge, '/v1/fleet/stream', { key: secret });
   t.match((await send('DELETE', `teams/${team.id}/keys/${id}`)).body, { id, revoked_at: /Z$/ });
   t.equal(await use('GET'), 401, 'at once, although it was remembered');
+  await until(() => stream.isEnded(), 'what it reads ends, too');
   t.match(
     (await send('DELETE', `teams/${admin.id}/keys/${id}`)).body,
     { code: 'KEY_NOT_FOUND' },

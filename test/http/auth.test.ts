@@ -138,14 +138,21 @@ function standingClock(): Clock & { forward(ms: number): void } {
   const forward = (ms: number): void => {
     now += ms;
   };
-  return { ...systemClock, monotonicMs: () => now, forward };
+  return { ...systemClock, monotonicMs: () => now, nowMs: () => now, forward };
 }
 
 /** Records that know the keys named, and count how often they are asked. */
 function countingRecords(...known: string[]) {
   const hashes = new Set(known.map((key) => createHash('sha256').update(key).digest('hex')));
-  const principal: Principal = { keyId: 'k', keyName: 'of k', teamId: 't', scopes: ['read'] };
+  const principal: Principal = {
+    keyId: 'k',
+    keyName: 'of k',
+    teamId: 't',
+    scopes: ['read'],
+    expiresAt: null,
+  };
   return {
+    principal,
     asked: 0,
     isAway: false,
     hashes,
@@ -189,6 +196,20 @@ t.test('a revoked key works no longer than it is remembered', async (t) => {
   await keys.ownerOf('good', 'a');
   clock.forward(30_001);
   await t.rejects(keys.ownerOf('good', 'a'), { code: 'UNAUTHENTICATED' });
+});
+
+t.test('a key works no longer than to its end, with the records and without them', async (t) => {
+  const clock = standingClock();
+  const known = countingRecords('good');
+  known.principal.expiresAt = new Date(10_000);
+  const keys = new KeyCache(known, clock, quiet);
+  await keys.ownerOf('good', 'a');
+  clock.forward(9_999);
+  await keys.ownerOf('good', 'a');
+  known.isAway = true;
+  clock.forward(1);
+  await t.rejects(keys.ownerOf('good', 'a'), { code: 'UNAUTHENTICATED' });
+  t.equal(known.asked, 1);
 });
 
 t.test('a key that is forgotten is asked for again, also when its lookup was under way', async (t) => {

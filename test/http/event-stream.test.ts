@@ -125,6 +125,21 @@ t.test('an edge has so many streams and no more', async (t) => {
   open().end();
 });
 
+t.test('a stream ends with its key', async (t) => {
+  const clock = fakeClock();
+  const streams = new EventStreams(clock, quiet);
+  const open = (keyId: string, expiresAt: Date | null = null) =>
+    streams.open({ principal: { keyId, expiresAt } } as FastifyRequest);
+  const [revoked, kept, expiring] = [open('a'), open('b'), open('b', new Date(clock.nowMs() + 60_000))];
+  streams.endOf(({ keyId }) => keyId === 'a');
+  t.same([revoked.signal.aborted, kept.signal.aborted], [true, false]);
+  clock.advance(59_999);
+  t.equal(expiring.signal.aborted, false);
+  clock.advance(1);
+  t.same([expiring.signal.aborted, kept.signal.aborted], [true, false]);
+  streams.close();
+});
+
 t.test('an edge that stops does not wait for its streams', async (t) => {
   const world = await startWorld(t);
   const edge = await world.newEdge();

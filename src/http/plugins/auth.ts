@@ -22,6 +22,7 @@ export const NOBODY_IN_PARTICULAR: Principal = {
   keyName: null,
   teamId: DEFAULT_TEAM_ID,
   scopes: ['read', 'write', 'admin'],
+  expiresAt: null,
 };
 
 /**

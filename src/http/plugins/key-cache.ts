@@ -56,11 +56,12 @@ export class KeyCache {
     const hash = hashOfKey(key);
     const now = this.#clock.monotonicMs();
     const known = this.#known.get(hash);
-    if (known && now - known.atMs < KNOWN_MS) return known.principal;
+    const hasExpired = known !== undefined && this.#hasExpired(known.principal);
+    if (known && !hasExpired && now - known.atMs < KNOWN_MS) return known.principal;
     if (!known) this.#refuseGuesser(address, now);
     const refusedAt = this.#unknown.get(hash);
-    const principal =
-      refusedAt !== undefined && now - refusedAt < UNKNOWN_MS ? undefined : await this.#ask(hash, known);
+    const isRefused = hasExpired || (refusedAt !== undefined && now - refusedAt < UNKNOWN_MS);
+    const principal = isRefused ? undefined : await this.#ask(hash, known);
     if (principal) return principal;
     this.#countFailure(address, now);
     throw new DormouseError('UNAUTHENTICATED', 'The API key is not known, or it was revoked or has expired.');
@@ -71,6 +72,10 @@ export class KeyCache {
     this.#forgotten += 1;
     this.#asked.clear();
     for (const [hash, { principal }] of this.#known) if (isGone(principal)) this.#known.delete(hash);
+  }
+
+  #hasExpired({ expiresAt }: Principal): boolean {
+    return expiresAt !== null && expiresAt.getTime() <= this.#clock.nowMs();
   }
 
   /** Asks the database, once for all requests that wait for the same key. */

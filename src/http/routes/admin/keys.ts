@@ -3,9 +3,9 @@ import { newApiKey, storedKey } from '../../../api-key.ts';
 import { DormouseError } from '../../../errors/index.ts';
 import { ApiKey, Scopes } from '../../admin-schemas.ts';
 import { BODY, KEYED } from '../../error-sets.ts';
-import type { KeyCache } from '../../plugins/key-cache.ts';
 import type { EdgeApp, EdgePorts } from '../../ports.ts';
 import { ref } from '../../schemas.ts';
+import type { Forget } from './forget.ts';
 import { KeyPath, keyIdOf, TeamPath, teamIdOf, teamNotFound } from './paths.ts';
 import { presentKey } from './present.ts';
 
@@ -48,7 +48,7 @@ const NewKey = Type.Object(
 );
 
 /** The API keys of a team. */
-export function addKeyRoutes(app: EdgeApp, { records, clock }: EdgePorts, keys: KeyCache): void {
+export function addKeyRoutes(app: EdgeApp, { records, clock }: EdgePorts, forget: Forget): void {
   app.get(
     '/v1/admin/teams/:team/keys',
     {
@@ -99,8 +99,8 @@ export function addKeyRoutes(app: EdgeApp, { records, clock }: EdgePorts, keys: 
         operationId: 'revokeKey',
         summary: 'Revokes a key.',
         description:
-          'It works here no longer from now on, and through other edges for up to 30 seconds: each remembers keys so long. ' +
-          'One that is revoked already stays as it is.',
+          'It works here no longer from now on, and its streams of events here end. Other edges remember keys for up to ' +
+          '30 seconds, and streams that are open there last up to ten minutes. What was begun before is done. One that is revoked already stays as it is.',
         tags,
         params: KeyPath,
         response: { 200: ref('ApiKey') },
@@ -116,7 +116,7 @@ export function addKeyRoutes(app: EdgeApp, { records, clock }: EdgePorts, keys: 
     async (request) => {
       const keyId = keyIdOf(request.params);
       const revoked = await records.revokeKey(teamIdOf(request.params), keyId);
-      keys.forget((principal) => principal.keyId === keyId);
+      forget((principal) => principal.keyId === keyId);
       return presentKey(revoked);
     },
   );

@@ -1,9 +1,9 @@
 import { Type } from 'typebox';
 import { Quota } from '../../admin-schemas.ts';
 import { BODY, KEYED } from '../../error-sets.ts';
-import type { KeyCache } from '../../plugins/key-cache.ts';
 import type { EdgeApp, EdgePorts } from '../../ports.ts';
 import { ref } from '../../schemas.ts';
+import type { Forget } from './forget.ts';
 import { TeamPath, teamIdOf, teamNotFound } from './paths.ts';
 import { presentTeam, quotaOf } from './present.ts';
 
@@ -21,7 +21,7 @@ const SomeOfQuota = Type.Partial(Quota, {
 const NO_LIMITS = { sandboxes: null, vcpus: null, memoryMb: null, diskMb: null };
 
 /** Teams and what they may have at the same time. */
-export function addTeamRoutes(app: EdgeApp, { records }: EdgePorts, keys: KeyCache): void {
+export function addTeamRoutes(app: EdgeApp, { records }: EdgePorts, forget: Forget): void {
   app.get(
     '/v1/admin/teams',
     {
@@ -106,7 +106,8 @@ export function addTeamRoutes(app: EdgeApp, { records }: EdgePorts, keys: KeyCac
         operationId: 'deleteTeam',
         summary: 'Removes a team with its keys, unless it has sandboxes or templates.',
         description:
-          'Its keys work here no longer from now on, and through other edges for up to 30 seconds.',
+          'Its keys work here no longer from now on, and their streams of events here end. Through other edges they work for ' +
+          'up to 30 seconds, and streams that are open there last up to ten minutes.',
         tags,
         params: TeamPath,
         response: { 200: ref('Team') },
@@ -123,7 +124,7 @@ export function addTeamRoutes(app: EdgeApp, { records }: EdgePorts, keys: KeyCac
       const teamId = teamIdOf(request.params);
       const team = await found(teamId);
       await records.deleteTeam(teamId);
-      keys.forget((principal) => principal.teamId === teamId);
+      forget((principal) => principal.teamId === teamId);
       return presentTeam(team);
     },
   );
