@@ -50,9 +50,11 @@ async function replace(
   }
 }
 
-/** Makes sure that a rename or a new file in `folder` outlives a power cut. */
+/** Makes sure that a rename or a new file in `folder` outlives a power cut. Throws `DISK_FULL`, `DATA_DIR_UNWRITABLE`. */
 export async function syncFolder(folder: string): Promise<void> {
-  await syncPath(folder);
+  await syncPath(folder).catch((error: unknown) => {
+    throw fileError(folder, error);
+  });
 }
 
 /** Waits until everything that was written to the file or folder, by anybody, is on the disk. */

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { renameDurably, syncFolder, syncPath } from '../../durable-file.ts';
+import { fileError, renameDurably, syncFolder, syncPath } from '../../durable-file.ts';
 import { newSandboxId } from '../../ids.ts';
 import type { SandboxDrivers } from '../sandbox/drivers.ts';
 import type { SnapshotRequest } from '../sandbox/protocol.ts';
@@ -63,8 +63,12 @@ async function saveMachine(
   await captures.take(sandbox, { memory: true }, context, async (capture) => {
     const snapshot = path.join(templateDir, SNAPSHOT_FOLDER);
     await renameDurably(capture, snapshot);
-    for (const name of await readdir(snapshot)) await syncPath(path.join(snapshot, name));
-    await drivers.disk.sync(snapshot);
+    try {
+      for (const name of await readdir(snapshot)) await syncPath(path.join(snapshot, name));
+      await drivers.disk.sync(snapshot);
+    } catch (error) {
+      throw fileError(snapshot, error);
+    }
     await markSynced(snapshot);
   });
 }

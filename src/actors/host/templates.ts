@@ -2,7 +2,7 @@ import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Clock } from '../../clock.ts';
 import type { DiskDriver } from '../../drivers/disk/types.ts';
-import { exists, makeFolder, renameDurably, syncFolder } from '../../durable-file.ts';
+import { exists, fileError, makeFolder, renameDurably, syncFolder } from '../../durable-file.ts';
 import { DormouseError } from '../../errors/index.ts';
 import { newTemplateId, PLATFORM_TEAM_ID } from '../../ids.ts';
 import { Borrowers } from './borrowers.ts';
@@ -227,7 +227,7 @@ export class Templates {
       await rm(templateFileOf(template.dir), { force: true });
     } catch (error) {
       this.#add(template);
-      throw error;
+      throw fileError(template.dir, error);
     }
     await erase(template.dir);
     return details;
@@ -259,8 +259,11 @@ export class Templates {
     return disks.length > 0 || this.#borrowers.of(id).length > 0;
   }
 
-  /** Removes a stray folder, unless somebody needs it: then it stays until a later look. True when it is gone. */
+  /**
+   * Removes a stray folder, unless somebody needs it: then it stays until a later look, without its description. True when it is gone.
+   */
   async removeStray(stray: { id: string; dir: string }): Promise<boolean> {
+    await rm(templateFileOf(stray.dir), { force: true });
     if (await this.isNeeded(stray)) return false;
     await erase(stray.dir);
     this.#replaced.delete(stray.id);
@@ -287,14 +290,11 @@ export class Templates {
 
   /**
    * Lets go of what was replaced. Its description goes at once: it must not come back when the newer one is removed. The rest goes
-   * when no disk stands on its image; what cannot go yet is a stray.
+   * when no disk stands on its image; what cannot go yet is a stray. The newer one is there whatever becomes of this.
    */
   async #retire(): Promise<void> {
-    for (const id of this.#replaced) {
-      const dir = path.join(this.#options.root, id);
-      await rm(templateFileOf(dir), { force: true });
-      await this.removeStray({ id, dir }).catch(() => {});
-    }
+    for (const id of this.#replaced)
+      await this.removeStray({ id, dir: path.join(this.#options.root, id) }).catch(() => {});
   }
 
   /** The clock may have gone back since the one that this replaces was made; the newest is the one that counts. */
@@ -327,6 +327,10 @@ async function isDescribed(dir: string): Promise<boolean> {
 
 /** Removes a template's folder: what it says of itself goes first, so that a part of it is no template. */
 async function erase(dir: string): Promise<void> {
-  await rm(templateFileOf(dir), { force: true });
-  await rm(dir, { recursive: true, force: true });
+  try {
+    await rm(templateFileOf(dir), { force: true });
+    await rm(dir, { recursive: true, force: true });
+  } catch (error) {
+    throw fileError(dir, error);
+  }
 }

@@ -55,6 +55,23 @@ t.test('a build of the platform that fails leaves no template, and is tried agai
   t.equal(templates.get(TEAM, 'minimal').file.name, 'minimal');
 });
 
+t.test(
+  'a description that cannot be removed: the newer one is there, and removing is answered with a reason',
+  async (t) => {
+    // Found by the simulation: "disks" and "a snapshot", a change of the file system fails.
+    const { templates, paths } = await templateStore(t);
+    const first = await makeTemplate(templates);
+    const blocked = path.join(paths.templates, first.id, 'template.json');
+    await rm(blocked);
+    await mkdir(blocked);
+    await t.rejects(templates.remove(TEAM, first.name), { code: 'DATA_DIR_UNWRITABLE' });
+    t.equal(templates.get(TEAM, first.name).file.id, first.id, 'it is offered as before');
+    const second = await makeTemplate(templates, {}, { overwrite: true });
+    t.equal(templates.get(TEAM, first.name).file.id, second.id);
+    await rm(blocked, { recursive: true });
+  },
+);
+
 t.test('a name is looked up in the team first, and of other teams nothing is told', async (t) => {
   const { templates } = await templateStore(t);
   await templates.ensure('minimal', image());

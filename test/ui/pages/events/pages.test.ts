@@ -22,9 +22,9 @@ t.test('what is newer than what is known is read page by page', async (t) => {
   // Transitions without end, the newest first.
   await serve(t, ({ url = '' }, response) => {
     asked.push(url);
-    const from = Number(new URL(url, 'http://test').searchParams.get('before') ?? 1_000_000);
+    const from = Number(new URL(url, 'http://test').searchParams.get('cursor') ?? 1_000_000);
     const transitions = Array.from({ length: PAGE }, (_, at) => transition(from - at));
-    response.end(JSON.stringify({ transitions, next: String(from - PAGE) }));
+    response.end(JSON.stringify({ transitions, next_cursor: String(from - PAGE) }));
   });
   const { signal } = new AbortController();
   const newer = await loadNewer(new Set(['a 999880', 'a 999870']), signal);
