@@ -1,4 +1,5 @@
 import { mayBeRead, type Operation } from './history.ts';
+import { teamTemplates } from './invariants.ts';
 import type { Scenario } from './scenarios.ts';
 import type { Simulation } from './simulation.ts';
 
@@ -14,18 +15,15 @@ const LEADS_TO: Partial<Record<Operation['verb'], string>> = {
 };
 
 /** What every read that a client was answered must have found. */
-export function checkReads({ world, history }: Simulation): void {
+export function checkReads(simulation: Simulation): void {
+  const { world, history } = simulation;
   for (const id of history.sandboxes()) {
-    const writes = history.of(id).filter(({ verb }) => verb === 'write');
-    for (const { read, began } of history.of(id)) {
-      if (!read) continue;
-      if (!mayBeRead(visibleAt(writes, began), read.disk, 0))
-        world.violate(`${id} has ${read.disk} on its disk, and ${shown(writes)} was written`);
-      // Memory is lost with the machine only.
-      const lostAt = world.machines.lostAt(id);
-      const since = world.machines.bootedAt(id);
-      if (lostAt === undefined && began >= since && !mayBeRead(visibleAt(writes, began), read.memory, since))
-        world.violate(`${id} has ${read.memory} in its memory, and ${shown(writes)} was written`);
+    for (const read of history.of(id)) {
+      const copies = history.copiesBegun(id);
+      const wrong = (copies.length > 0 ? copies : [undefined]).map((copy) =>
+        wrongRead(simulation, read, copy),
+      );
+      if (wrong[0] && wrong.every(Boolean)) world.violate(wrong[0]);
     }
     const created = history.of(id).find(({ verb }) => verb === 'create');
     const bootedAt = world.machines.bootedAt(id);
@@ -35,11 +33,29 @@ export function checkReads({ world, history }: Simulation): void {
       !history.of(id).some(({ verb, began }) => verb === 'restart' && began <= bootedAt)
     )
       world.violate(`${id} booted again, and nobody had asked for it`);
-    const values = writes.map(({ value }) => value ?? 0);
-    for (const value of values)
+    const writes = history.of(id).filter(({ verb }) => verb === 'write');
+    for (const { value = 0 } of writes)
       if ((world.writes.get(`${id} ${value}`) ?? 0) > 1 && world.machines.lostAt(id) === undefined)
         world.violate(`the program of ${id} that wrote ${value} ran twice`);
   }
+}
+
+/** What is wrong with what was read in a sandbox, if it began as that copy. */
+function wrongRead(
+  { world, history }: Simulation,
+  { sandboxId: id, read, began }: Operation,
+  copy: Operation | undefined,
+): string | undefined {
+  if (!read) return undefined;
+  const onDisk = history.writesIn(id, 'disk', copy);
+  if (!mayBeRead(visibleAt(onDisk, began), read.disk, 0))
+    return `${id} has ${read.disk} on its disk, and ${shown(onDisk)} was written`;
+  // Memory is lost with the machine only.
+  const since = world.machines.bootedAt(id);
+  if (world.machines.lostAt(id) !== undefined || began < since) return undefined;
+  const inMemory = history.writesIn(id, 'memory', copy);
+  if (mayBeRead(visibleAt(inMemory, began), read.memory, since)) return undefined;
+  return `${id} has ${read.memory} in its memory, and ${shown(inMemory)} was written`;
 }
 
 /** Writes as they were when a read began: what succeeded later may be seen or not. */
@@ -75,6 +91,33 @@ export function checkLastCommand(simulation: Simulation): void {
   }
 }
 
+/** A create or fork that was answered with an error has made nothing. */
+export function checkRefused({ world, history, agent }: Simulation): void {
+  for (const { verb, sandboxId, succeeded, ended, error } of history.operations)
+    if (verb === 'create' && !succeeded && ended < Number.POSITIVE_INFINITY)
+      if (agent?.host.sandboxes().some(({ id }) => id === sandboxId))
+        world.violate(`(5) ${sandboxId} was to be made, which was answered ${error}, and is there`);
+}
+
+/** Snapshots are there as the last that was answered says, unless nobody knows what became of another one. */
+export function checkTemplates({ world, history }: Simulation): void {
+  const there = teamTemplates(world).map(({ name }) => name);
+  for (const name of new Set(history.operations.flatMap(({ template }) => template ?? []))) {
+    const about = history.operations.filter(({ template }) => template === name);
+    const last = about.findLast(({ succeeded }) => succeeded);
+    const isCertain = about.every(
+      ({ verb, began, ended, succeeded }) =>
+        succeeded ||
+        (ended < Number.POSITIVE_INFINITY && (verb === 'snapshot' || began < (last?.began ?? 0))),
+    );
+    const [isThere, isToBe] = [there.includes(name), last?.verb === 'snapshot'];
+    if (isCertain && isThere !== isToBe)
+      world.violate(
+        `(5) the snapshot ${name} is ${isThere ? '' : 'not '}there; ${last?.verb ?? 'nothing'} succeeded last`,
+      );
+  }
+}
+
 /** A disk that was made larger is. */
 export function checkSizes({ world, history, agent }: Simulation): void {
   for (const { id, context } of agent?.host.sandboxes() ?? [])
@@ -100,10 +143,14 @@ const OUR_FAULT = ['IDEMPOTENCY_KEY_REUSED', 'INTERNAL', 'BAD_REPLY', 'GUEST_REF
 
 /** A command succeeds, and once, whatever becomes of messages and of the servers between its client and the host. */
 export function checkDelivery({ world, history }: Simulation, scenario: Scenario): void {
+  for (const { verb, template, refusal, succeeded } of history.operations)
+    if (refusal && succeeded) world.violate(`(5) ${verb} of ${template} was to be refused with ${refusal}`);
   for (const { verb, sandboxId, error } of history.operations)
     if (error && OUR_FAULT.includes(error)) world.violate(`${verb} of ${sandboxId} was answered ${error}`);
   if (!scenario.isOrderly || world.faults.hits.some((hit) => !MADE_UP_FOR.includes(hit.class))) return;
-  for (const { verb, sandboxId, succeeded, error } of history.operations)
-    if (!succeeded)
-      world.violate(`(5) ${verb} of ${sandboxId} was not done, with ${error}, and nothing befell its host`);
+  for (const { verb, sandboxId, template, succeeded, error, refusal } of history.operations)
+    if (!succeeded && (refusal === undefined || error !== refusal))
+      world.violate(
+        `(5) ${verb} of ${template ?? sandboxId} was not done, with ${error}, and nothing befell its host`,
+      );
 }

@@ -1,7 +1,8 @@
+import { hostCommands } from '../../src/actors/host/protocol.ts';
 import { type SandboxOptions, type SandboxView, sandboxCommands } from '../../src/actors/sandbox/protocol.ts';
 import { schedulerCommands } from '../../src/actors/scheduler/protocol.ts';
 import { createBus } from '../../src/bus/bus.ts';
-import { SCHEDULER_SUBJECT, sandboxSubject } from '../../src/bus/subjects.ts';
+import { hostSubject, SCHEDULER_SUBJECT, sandboxSubject } from '../../src/bus/subjects.ts';
 import type { Bus } from '../../src/bus/types.ts';
 import { catalogue } from '../../src/errors/catalogue.ts';
 import { DormouseError, type ErrorCode } from '../../src/errors/index.ts';
@@ -9,7 +10,7 @@ import { DEFAULT_TEAM_ID, sandboxIdForKey } from '../../src/ids.ts';
 import type { Records } from '../../src/records/types.ts';
 import type { History, Operation, Verb } from './history.ts';
 import { simulatedLog } from './log.ts';
-import { DISK_MB, SHAPE, TEMPLATE } from './paths.ts';
+import { DISK_MB, HOST_ID, SHAPE, TEMPLATE } from './paths.ts';
 import type { Services } from './services/index.ts';
 import type { World } from './world/world.ts';
 
@@ -48,27 +49,98 @@ export class Client {
     });
   }
 
-  /** Creates a sandbox and returns its id, whether it succeeded or not. */
+  /** Creates a sandbox, from a snapshot when its name is that of one, and returns its id, whether it succeeded or not. */
   async create(wish: Partial<SandboxOptions> = {}): Promise<string> {
     const key = this.#key('create');
     const id = sandboxIdForKey(DEFAULT_TEAM_ID, key);
     const options = optionsOf(wish);
     const { create } = schedulerCommands;
-    await this.#carryOut('create', id, undefined, (deadlineMs) =>
-      this.#bus.request(
-        `${SCHEDULER_SUBJECT}.create`,
-        create,
-        { team_id: DEFAULT_TEAM_ID, options, idempotency_key: key },
-        { deadlineMs, unanswered: 'NO_HOST_AVAILABLE' },
-      ),
+    const copiedBy = this.#history.makersOf(options.template);
+    await this.#carryOut(
+      'create',
+      id,
+      (deadlineMs) =>
+        this.#bus.request(
+          `${SCHEDULER_SUBJECT}.create`,
+          create,
+          { team_id: DEFAULT_TEAM_ID, options, idempotency_key: key },
+          { deadlineMs, unanswered: 'NO_HOST_AVAILABLE' },
+        ),
+      { copiedBy },
     );
     return id;
+  }
+
+  /** Forks a sandbox and returns the ids of the forks, whether they are there or not. */
+  async fork(id: string, count: number): Promise<string[]> {
+    const key = this.#key('fork');
+    const request = {
+      team_id: DEFAULT_TEAM_ID,
+      sandbox_id: id,
+      count,
+      idempotency_key: key,
+    };
+    const ids = Array.from({ length: count }, (_, index) =>
+      sandboxIdForKey(DEFAULT_TEAM_ID, `${key} fork ${index}`),
+    );
+    const fork = this.#history.begin(this.name, 'fork', id, this.#world.moment(), { memory: true });
+    const creates = ids.map((one) =>
+      this.#history.begin(this.name, 'create', one, fork.began, { copiedBy: [fork] }),
+    );
+    await this.#send(fork, (deadlineMs) =>
+      this.#bus.request(`${SCHEDULER_SUBJECT}.fork`, schedulerCommands.fork, request, {
+        deadlineMs,
+        commandId: key,
+        unanswered: 'SERVER_UNREACHABLE',
+      }),
+    );
+    const { succeeded, ended, error } = fork;
+    for (const create of creates) Object.assign(create, { succeeded, ended, error });
+    return ids;
+  }
+
+  /** Makes a template of a sandbox. */
+  async snapshot(
+    id: string,
+    body: { name: string; memory: boolean; overwrite?: boolean },
+  ): Promise<Operation> {
+    const key = this.#key('snapshot');
+    const { name: template, memory, overwrite = false } = body;
+    return await this.#carryOut(
+      'snapshot',
+      id,
+      (deadlineMs) =>
+        this.#bus.request(
+          `${sandboxSubject(DEFAULT_TEAM_ID, id)}.snapshot`,
+          sandboxCommands.snapshot,
+          { name: template, memory, overwrite },
+          { deadlineMs, commandId: key },
+        ),
+      { template, memory },
+    );
+  }
+
+  /** Removes a template. @param refusal the error that this must be answered with, if it must */
+  async removeSnapshot(template: string, refusal?: ErrorCode): Promise<Operation> {
+    const key = this.#key('remove');
+    return await this.#carryOut(
+      'remove',
+      '',
+      (deadlineMs) =>
+        this.#bus.request(
+          `${hostSubject(HOST_ID)}.${hostCommands.deleteTemplate.name}`,
+          hostCommands.deleteTemplate,
+          { team_id: DEFAULT_TEAM_ID, name: template },
+          { deadlineMs, commandId: key },
+        ),
+      { template, refusal },
+    );
   }
 
   /** Sends a command and waits until its outcome is known, or nobody can say it any more. */
   async command(verb: 'pause' | 'resume' | 'restart' | 'destroy' | 'ping', id: string): Promise<Operation> {
     const key = this.#key(verb);
-    return await this.#carryOut(verb, id, undefined, (deadlineMs) =>
+    return await this.#carryOut(verb, id, (deadlineMs) =>
       this.#bus.request(
         `${sandboxSubject(DEFAULT_TEAM_ID, id)}.${verb}`,
         sandboxCommands[verb],
@@ -84,7 +156,7 @@ export class Client {
   /** Has the disk of a paused sandbox made larger. */
   async resize(id: string, diskSizeMb: number): Promise<Operation> {
     const key = this.#key('resize');
-    return await this.#carryOut('resize', id, undefined, (deadlineMs) =>
+    return await this.#carryOut('resize', id, (deadlineMs) =>
       this.#bus.request(
         `${sandboxSubject(DEFAULT_TEAM_ID, id)}.resize`,
         sandboxCommands.resize,
@@ -92,11 +164,6 @@ export class Client {
         { deadlineMs, commandId: key },
       ),
     );
-  }
-
-  /** Has a copy taken of the sandbox; what is in it counts as read. @param take what takes it */
-  async copy(id: string, take: (deadlineMs: number) => Promise<{ stdout: string }>): Promise<Operation> {
-    return await this.#carryOut('copy', id, undefined, take);
   }
 
   /**
@@ -218,24 +285,34 @@ export class Client {
     value: number | undefined,
   ): Promise<Operation> {
     const key = this.#key(verb);
-    return await this.#carryOut(verb, id, value, (deadlineMs) =>
-      this.#bus.request(
-        `${sandboxSubject(DEFAULT_TEAM_ID, id)}.exec`,
-        sandboxCommands.exec,
-        { argv },
-        { deadlineMs, commandId: key },
-      ),
+    return await this.#carryOut(
+      verb,
+      id,
+      (deadlineMs) =>
+        this.#bus.request(
+          `${sandboxSubject(DEFAULT_TEAM_ID, id)}.exec`,
+          sandboxCommands.exec,
+          { argv },
+          { deadlineMs, commandId: key },
+        ),
+      { value },
     );
   }
 
   async #carryOut(
     verb: Verb,
     id: string,
-    value: number | undefined,
     send: (deadlineMs: number) => Promise<unknown>,
+    more: Partial<Operation> = {},
   ): Promise<Operation> {
+    const operation = this.#history.begin(this.name, verb, id, this.#world.moment(), more);
+    return await this.#send(operation, send);
+  }
+
+  /** Sends what the operation is, again and again while that can help, and notes its outcome. */
+  async #send(operation: Operation, send: (deadlineMs: number) => Promise<unknown>): Promise<Operation> {
     const { clock } = this.#world;
-    const operation = this.#history.begin(this.name, verb, id, this.#world.moment(), value);
+    const { verb, sandboxId: id } = operation;
     for (let tries = 1; ; tries += 1) {
       try {
         const reply = (await send(this.#soon())) as { stdout?: string } & SandboxView;
@@ -251,8 +328,9 @@ export class Client {
         const code = await this.#asTheEdgeSays(id, error);
         this.#world.note(`${this.name}: ${verb} ${code}`);
         operation.error = code;
-        // The edge answers the destroy of one that is gone with its record.
-        if (verb === 'destroy' && code === 'SANDBOX_NOT_FOUND' && tries > 1) {
+        // The edge answers the destroy of one that is gone with its record, and so it does with a template.
+        const isGone = `${verb} ${code}` === 'destroy SANDBOX_NOT_FOUND' || code === 'TEMPLATE_NOT_FOUND';
+        if (isGone && /^(destroy|remove)$/.test(verb) && tries > 1) {
           operation.succeeded = true;
           operation.ended = this.#world.moment();
           return operation;
@@ -270,7 +348,7 @@ export class Client {
   /** When nobody answers, the records tell whether there is nobody. */
   async #asTheEdgeSays(id: string, error: unknown): Promise<ErrorCode> {
     const code = error instanceof DormouseError ? error.code : 'INTERNAL';
-    if (code !== 'HOST_UNREACHABLE') return code;
+    if (code !== 'HOST_UNREACHABLE' || id === '') return code;
     const view = await this.#records.findSandbox(DEFAULT_TEAM_ID, id).catch(() => 'away' as const);
     if (view === 'away') return 'RECORDS_UNAVAILABLE';
     return view && !/^(destroyed|failed)$/.test(view.state) ? code : 'SANDBOX_NOT_FOUND';

@@ -10,7 +10,9 @@ export type Verb =
   | 'destroy'
   | 'ping'
   | 'resize'
-  | 'copy'
+  | 'fork'
+  | 'snapshot'
+  | 'remove'
   | 'write'
   | 'read';
 
@@ -27,27 +29,46 @@ export interface Operation {
   ended: number;
   /** Its code when it failed; undefined when it succeeded or nobody knows. */
   error: string | undefined;
+  /** The error that it must be answered with. */
+  refusal: string | undefined;
   succeeded: boolean;
   /** What it was answered with. */
   view: SandboxView | undefined;
   read: { memory: number; disk: number } | undefined;
+  /** Name of the template that is made or removed. */
+  template: string | undefined;
+  /** Of one that copies a sandbox: whether its memory is copied, too. */
+  memory: boolean;
+  /** Of a create: what took the copy that it begins as. Several when nobody knows which one it was; none for the host's own template. */
+  copiedBy: readonly Operation[];
 }
 
 export class History {
   readonly operations: Operation[] = [];
 
-  begin(client: string, verb: Verb, sandboxId: string, began: number, value?: number): Operation {
+  begin(
+    client: string,
+    verb: Verb,
+    sandboxId: string,
+    began: number,
+    more: Partial<Operation> = {},
+  ): Operation {
     const operation: Operation = {
       client,
       verb,
       sandboxId,
-      value,
+      value: undefined,
       began,
       ended: Number.POSITIVE_INFINITY,
       error: undefined,
+      refusal: undefined,
       succeeded: false,
       view: undefined,
       read: undefined,
+      template: undefined,
+      memory: false,
+      copiedBy: [],
+      ...more,
     };
     this.operations.push(operation);
     return operation;
@@ -55,6 +76,45 @@ export class History {
 
   of(sandboxId: string): Operation[] {
     return this.operations.filter((operation) => operation.sandboxId === sandboxId);
+  }
+
+  /**
+   * The writes that can be seen in the sandbox: its own, and those of the sandbox that it is a copy of, up to then.
+   *
+   * @param copiedBy what took that copy
+   */
+  writesIn(
+    sandboxId: string,
+    part: 'memory' | 'disk',
+    copiedBy = this.copiesBegun(sandboxId)[0],
+  ): Operation[] {
+    const own = this.of(sandboxId).filter(({ verb }) => verb === 'write');
+    if (!copiedBy || (part === 'memory' && !copiedBy.memory)) return own;
+    const { began, ended } = copiedBy;
+    const inherited = this.writesIn(copiedBy.sandboxId, part)
+      .filter((write) => write.began < ended)
+      .map((write) => {
+        const isBefore = write.succeeded && write.ended <= began;
+        // Before the copy was taken or after it: then it is not in the copy, and never will be.
+        return isBefore ? write : { ...write, succeeded: false, ended: Math.min(write.ended, ended) };
+      });
+    return [...inherited, ...own];
+  }
+
+  /** What may have taken the copy that the sandbox began as. */
+  copiesBegun(sandboxId: string): readonly Operation[] {
+    return this.of(sandboxId).find(({ verb }) => verb === 'create')?.copiedBy ?? [];
+  }
+
+  /** What may have made the template of that name that there is now: one, unless nobody knows what became of some. */
+  makersOf(template: string): Operation[] {
+    const about = this.operations.filter((operation) => operation.template === template);
+    const last = about.findLast(({ succeeded }) => succeeded);
+    return about.filter(
+      (each) =>
+        each.verb === 'snapshot' &&
+        (each === last || (!each.succeeded && each.ended === Number.POSITIVE_INFINITY)),
+    );
   }
 
   /** A message came a second time, later: what was refused at first may have been done then. */

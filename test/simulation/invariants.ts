@@ -1,3 +1,4 @@
+import type { TemplateFile } from '../../src/actors/host/template-file.ts';
 import type { Sandbox } from '../../src/actors/sandbox/sandbox.ts';
 import { ownerOf } from '../../src/drivers/disk/device-mapper/names.ts';
 import { PLATFORM_TEAM_ID } from '../../src/ids.ts';
@@ -15,6 +16,9 @@ import type { World } from './world/world.ts';
 const REST = /^(running|paused|crashed\.resting)$/;
 /** What an operation that was interrupted leaves in a sandbox's folder. */
 const STRAY = /\.tmp$|\.partial$|^trash-/;
+
+/** What an interrupted operation leaves in a template's folder. */
+const HALF_MADE = /\.tmp$|\.partial$|\.flat$/;
 
 /** Nothing is under way: every sandbox rests, and what there is to tell was told. */
 export function isAtRest({ agent, services }: Simulation): boolean {
@@ -58,6 +62,52 @@ export function differences(simulation: Simulation): string[] {
       .filter((name) => !sandboxes.some(({ id }) => id === name))
       .map((name) => `(4) there is a folder ${name} of no sandbox`),
     ...ofLoops(simulation),
+    ...ofCopies(simulation),
+  ];
+}
+
+/** Templates of teams that are whole, by their folders on the simulated disk. */
+export function teamTemplates(world: World): Array<{ folder: string; name: string; diskSizeMb: number }> {
+  return [...world.files.folder(PATHS.templates).entries.keys()].flatMap((folder) => {
+    const file = world.files.find(`${PATHS.templates}/${folder}/template.json`);
+    if (file?.kind !== 'file' || !folder.startsWith('t-')) return [];
+    const { name, disk_size_mb: diskSizeMb } = JSON.parse(file.text) as TemplateFile;
+    return [{ folder, name, diskSizeMb }];
+  });
+}
+
+/** Copies of sandboxes: none is left in the host's hands, and templates that are made of them are whole, or carry a disk. */
+function ofCopies({ world, services }: Simulation): string[] {
+  const { files } = world;
+  const namesIn = (path: string): string[] => {
+    const folder = files.find(path);
+    return folder?.kind === 'folder' ? [...folder.entries.keys()] : [];
+  };
+  const templates = teamTemplates(world);
+  const records = [...namesIn(PATHS.sandboxes)].flatMap((id) =>
+    ['live', 'snapshot'].flatMap((part) => {
+      const record = files.find(`${PATHS.sandboxes}/${id}/${part}/disk.json`);
+      return record?.kind === 'file' ? [record.text] : [];
+    }),
+  );
+  const unfinished = namesIn(PATHS.templates).filter(
+    (name) => name.startsWith('t-') && !templates.some(({ folder }) => folder === name),
+  );
+  const named = templates.map(({ name }) => name).sort();
+  const recorded = services.records.teamTemplates().sort();
+  return [
+    ...namesIn(PATHS.captures).map((name) => `(4) the copy ${name} of a sandbox is left`),
+    ...unfinished
+      .filter((name) => !records.some((text) => text.includes(`/${name}/`)))
+      .map((name) => `(4) the folder ${name} is of no template, and carries no disk`),
+    ...templates.flatMap(({ folder }) =>
+      namesIn(`${PATHS.templates}/${folder}`)
+        .filter((name) => HALF_MADE.test(name))
+        .map((name) => `(4) ${name} is left in the template ${folder}`),
+    ),
+    ...(named.join() === recorded.join()
+      ? []
+      : [`there are the templates ${named}, and the records say ${recorded}`]),
   ];
 }
 

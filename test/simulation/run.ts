@@ -1,8 +1,15 @@
 import type { Frame } from '../../src/machines/recording.ts';
-import { checkDelivery, checkLastCommand, checkReads, checkSizes } from './answers.ts';
+import {
+  checkDelivery,
+  checkLastCommand,
+  checkReads,
+  checkRefused,
+  checkSizes,
+  checkTemplates,
+} from './answers.ts';
 import type { Client } from './client.ts';
 import { type Fault, type FaultHit, FaultPlan } from './faults.ts';
-import { checkEvents, differences, isAtRest } from './invariants.ts';
+import { checkEvents, differences, isAtRest, teamTemplates } from './invariants.ts';
 import { IMAGE_MB, PATHS, SHAPE, TEMPLATE } from './paths.ts';
 import type { Scenario } from './scenarios.ts';
 import { Simulation } from './simulation.ts';
@@ -89,7 +96,9 @@ async function examine(simulation: Simulation, scenario: Scenario): Promise<void
   if (world.faults.hits.some(({ kind }) => kind === 'again later')) simulation.history.openRefusals();
   checkReads(simulation);
   checkLastCommand(simulation);
+  checkRefused(simulation);
   checkSizes(simulation);
+  checkTemplates(simulation);
   checkEvents(simulation);
   checkDelivery(simulation, scenario);
   // What is left can be used, and in the end nothing is left.
@@ -111,6 +120,7 @@ async function examine(simulation: Simulation, scenario: Scenario): Promise<void
     devices: world.blocks.devices.size,
     loops: world.blocks.loops.size,
     folders: world.files.folder(PATHS.sandboxes).entries.size,
+    templates: world.files.folder(PATHS.templates).entries.size - 1,
   }))
     if (left !== 0) world.violate(`in the end ${left} ${what} are left`);
 }
@@ -155,8 +165,23 @@ function describe({ agent, services }: Simulation): string {
     : 'no agent';
 }
 
-/** Brings every sandbox that is left once around, without faults, and destroys it. */
-async function useAll({ world, agent, history }: Simulation, client: Client): Promise<void> {
+/** Brings every sandbox that is left once around, without faults, and destroys it. The same with a sandbox of each template. */
+async function useAll(simulation: Simulation, client: Client): Promise<void> {
+  const { world } = simulation;
+  await useSandboxes(simulation, client);
+  for (const { name: template, diskSizeMb } of teamTemplates(world)) {
+    const id = await client.create({ template, disk_size_mb: diskSizeMb });
+    if (!(await client.read(id)).succeeded)
+      return world.violate(`no sandbox can be made from the snapshot ${template}`);
+    const { succeeded } = await client.command('destroy', id);
+    if (!succeeded) return world.violate(`${id}, made from the snapshot ${template}, cannot be destroyed`);
+    const removed = await client.removeSnapshot(template);
+    if (!removed.succeeded)
+      return world.violate(`the snapshot ${template} cannot be removed: ${removed.error}`);
+  }
+}
+
+async function useSandboxes({ world, agent, history }: Simulation, client: Client): Promise<void> {
   for (const sandbox of agent?.host.sandboxes() ?? []) {
     const { id } = sandbox;
     const must = async (verb: 'pause' | 'resume' | 'restart' | 'destroy'): Promise<boolean> => {

@@ -24,8 +24,6 @@ export interface Shared {
   warm(): Promise<void>;
   /** Starts another agent beside the one that runs. */
   startSecondAgent(): Promise<void>;
-  /** Has the host take a copy of a sandbox, which is looked at and thrown away. @returns what a read of the copy would give */
-  copy(id: string, memory: boolean, deadlineMs: number): Promise<{ stdout: string }>;
   /** Stops the agent and starts another one, as an upgrade does. */
   upgrade(): Promise<void>;
 }
@@ -181,24 +179,72 @@ export const SCENARIOS: readonly Scenario[] = [
     ],
   },
   {
-    name: 'copies',
+    name: 'forks',
     isOrderly: true,
-    about:
-      'one that is copied while it runs and while it is paused, with its memory and without, and made larger',
+    about: 'one that is forked while it runs and goes on, as its forks do',
     clients: [
-      async (client, { copy, number }) => {
+      async (client, { number }) => {
         const id = await client.create(SAVED);
-        for (const memory of [true, false]) {
-          await client.write(id, number());
-          await client.copy(id, (deadlineMs) => copy(id, memory, deadlineMs));
-        }
-        await client.read(id);
+        await client.write(id, number());
+        const [one = '', other = ''] = await client.fork(id, 2);
+        await Promise.all([client.write(id, number()), client.write(one, number())]);
+        await Promise.all([client.read(id), client.read(one), client.read(other)]);
+        await Promise.all([client.command('destroy', id), client.command('destroy', one)]);
+      },
+    ],
+  },
+  {
+    name: 'paused forks',
+    isOrderly: true,
+    about: 'one that is forked while it is paused, made larger and resumed',
+    clients: [
+      async (client, { number }) => {
+        const id = await client.create(SAVED);
+        await client.write(id, number());
         await client.command('pause', id);
-        for (const memory of [true, false])
-          await client.copy(id, (deadlineMs) => copy(id, memory, deadlineMs));
+        const [one = '', other = ''] = await client.fork(id, 2);
         await client.resize(id, SAVED.disk_size_mb + 64);
         await client.command('resume', id);
-        await client.read(id);
+        await client.write(other, number());
+        await Promise.all([client.read(id), client.read(one)]);
+        await Promise.all([client.command('destroy', one), client.command('destroy', other)]);
+      },
+    ],
+  },
+  {
+    name: 'a snapshot',
+    isOrderly: true,
+    about: 'the memory and disk of one become a template, while it is paused',
+    clients: [
+      async (client, { number }) => {
+        const id = await client.create(SAVED);
+        await client.write(id, number());
+        await client.command('pause', id);
+        await client.snapshot(id, { name: 'saved', memory: true });
+        await client.command('resume', id);
+        await client.write(id, number());
+        const made = await client.create({ ...SAVED, template: 'saved' });
+        await client.read(made);
+        await client.command('destroy', made);
+      },
+    ],
+  },
+  {
+    name: 'disks',
+    isOrderly: true,
+    about: 'the disk of one becomes an image, which must not go while another stands on it, and is replaced',
+    clients: [
+      async (client, { number }) => {
+        const id = await client.create(SAVED);
+        await client.write(id, number());
+        await client.snapshot(id, { name: 'disk', memory: false });
+        await client.command('pause', id);
+        const made = await client.create({ ...SAVED, template: 'disk' });
+        if ((await client.read(made)).succeeded) await client.removeSnapshot('disk', 'TEMPLATE_IN_USE');
+        await client.snapshot(id, { name: 'disk', memory: false, overwrite: true });
+        await client.read(made);
+        await client.command('destroy', made);
+        await client.removeSnapshot('disk');
       },
     ],
   },

@@ -5,7 +5,6 @@ import type { RolePorts } from '../../src/roles/context.ts';
 import { startSchedulerPart } from '../../src/roles/scheduler-part.ts';
 import { type Agent, startAgent } from './agent.ts';
 import { Client } from './client.ts';
-import { takeCopy } from './copies.ts';
 import { History } from './history.ts';
 import { simulatedLog } from './log.ts';
 import { SHAPE, TEMPLATE } from './paths.ts';
@@ -68,7 +67,6 @@ export class Simulation {
       warm: () => this.warm({ ...SHAPE, vcpus: 2 }),
       startSecondAgent: () => this.startSecondAgent(),
       upgrade: () => this.upgrade(),
-      copy: (id, memory, deadlineMs) => takeCopy(this, { id, memory, deadlineMs }),
     };
     for (const [at, program] of scenario.clients.entries()) {
       const process = new Process(`client ${at + 1}`);

@@ -22,6 +22,13 @@ export class SimulatedRecords {
     this.#world = world;
   }
 
+  /** Names of the templates that are not the platform's. */
+  teamTemplates(): string[] {
+    return [...this.#templates.values()]
+      .filter(({ teamId }) => teamId !== PLATFORM_TEAM_ID)
+      .map(({ name }) => name);
+  }
+
   /** The records as a process sees them. */
   open(): Records {
     const { sandboxes } = this;

@@ -2,7 +2,7 @@ import type { BlockDevices } from '../world/block.ts';
 import { here, never } from '../world/process.ts';
 import { theWorld, type World } from '../world/world.ts';
 
-/** `execa` as Dormouse's code sees it in the simulation: losetup, dmsetup and flock, in the words of the real ones. */
+/** `execa` as Dormouse's code sees it in the simulation: losetup, dmsetup, dd and flock, in the words of the real ones. */
 
 export class ExecaError extends Error {
   readonly code: string | undefined = undefined;
@@ -26,6 +26,7 @@ interface Options {
 
 export function execa(program: string, args: readonly string[], options: Options = {}): unknown {
   if (program === 'flock') return flock(theWorld());
+  if (program === 'dd') return dd(theWorld(), args, options);
   return command(program, args, options);
 }
 
@@ -117,6 +118,17 @@ function numbered(blocks: BlockDevices, line: string): string {
   return line
     .replace(/\/dev\/loop(\d+)/g, '7:$1')
     .replace(/\/dev\/mapper\/(\S+)/g, (_, name: string) => `253:${blocks.devices.get(name)?.minor ?? 0}`);
+}
+
+/** dd(1), as a disk is copied into an image with it. */
+async function dd(world: World, args: readonly string[], { cancelSignal }: Options): Promise<unknown> {
+  const operand = (name: string): string =>
+    args.find((arg) => arg.startsWith(`${name}=`))?.slice(name.length + 1) ?? '';
+  if (cancelSignal?.aborted) throw cancelSignal.reason;
+  const copy = (): void => world.blocks.copyOut(operand('if').replace('/dev/mapper/', ''), operand('of'));
+  return await world.effect('dd', copy, {
+    error: () => new ExecaError('dd', 1, 'dd: error writing: No space left on device'),
+  });
 }
 
 /** flock(1) with cat, as `lockDataDir` starts it: the lock is the child's, and the child goes with whoever started it. */

@@ -106,6 +106,36 @@ export class BlockDevices {
     return cow ? this.loops.get(Number(cow.slice(4)))?.file : undefined;
   }
 
+  /** The image that a device stands on, whether it was made longer or not. */
+  #imageOf(name: string): FileNode | undefined {
+    for (const slave of this.devices.get(name)?.slaves ?? []) {
+      const loop = slave.startsWith('loop') ? this.loops.get(Number(slave.slice(4))) : undefined;
+      if (loop?.readOnly) return loop.file;
+      const below = [...this.devices.values()].find(({ minor }) => slave === `dm-${minor}`);
+      const image = below && this.#imageOf(below.name);
+      if (image) return image;
+    }
+    return undefined;
+  }
+
+  /** What is on the disk, by name of the file: what its guest wrote, and of the rest what the image has. */
+  contentOf(name: string): CowModel['written'] {
+    const [image, cow] = [this.#imageOf(name), this.cowOf(name)];
+    return {
+      ...(image?.model as CowModel | undefined)?.written,
+      ...(cow?.model as CowModel | undefined)?.written,
+    };
+  }
+
+  /** Copies a whole device into a file, and waits for the disk. @throws ENXIO, ENOENT */
+  copyOut(name: string, path: string): void {
+    const device = this.devices.get(name);
+    if (!device) throw errno('ENXIO', name);
+    const file = this.#files.create(path);
+    this.#files.write(file, { bytes: device.sectors * SECTOR, model: { written: this.contentOf(name) } });
+    this.#files.sync(file);
+  }
+
   /** `(condition of) the snapshot`, as `dmsetup status` shows it. */
   status(name: string): string | undefined {
     const device = this.devices.get(name);

@@ -119,8 +119,7 @@ export class Machines {
   }
 
   readDisk(machine: Machine): number {
-    const { file } = this.#disk(machine);
-    return (file.model as CowModel).written.value ?? 0;
+    return this.#world.blocks.contentOf(machine.spec.diskPath.replace('/dev/mapper/', '')).value ?? 0;
   }
 
   /** The process ends. Those that watch it are told, unless it was asked to end. */
