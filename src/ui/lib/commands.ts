@@ -144,11 +144,6 @@ export const sandboxCommands: Readonly<Record<SandboxCommandName, SandboxCommand
   },
 };
 
-/** The commands among `allowed`, as a sandbox tells them, in the order in which they are shown. */
-export function commandsAmong(allowed: readonly string[]): SandboxCommand[] {
-  return SANDBOX_COMMAND_NAMES.filter((name) => allowed.includes(name)).map((name) => sandboxCommands[name]);
-}
-
 /** Makes a sandbox. What `options` leaves out is the template's. */
 export function createCall(team: string, options: CreateOptions): Call {
   return {

@@ -1,14 +1,13 @@
 import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { ApiError } from '../lib/api.ts';
-import { commandsAmong, type SandboxCommand, type Target } from '../lib/commands.ts';
+import { SANDBOX_COMMAND_NAMES, type SandboxCommand, sandboxCommands, type Target } from '../lib/commands.ts';
 import { send } from '../lib/send.ts';
 import { CommandDialog } from './command-dialog.tsx';
-import { useKeptFocus } from './use-kept-focus.ts';
 
 /**
- * A button for each command that a sandbox takes now. What needs nothing is sent at once, and its answer is in the list of
- * requests; what needs something, or takes something away, asks first.
+ * A button for each command, always at its place: those that a sandbox does not take now cannot be pressed. What needs nothing is sent
+ * at once, and its answer is in the list of requests; what needs something, or takes something away, asks first.
  */
 export function CommandButtons({
   target,
@@ -23,11 +22,11 @@ export function CommandButtons({
   without?: readonly string[];
   onDone?: (command: SandboxCommand, answer: unknown) => void;
 }): JSX.Element {
-  const group = useKeptFocus<HTMLDivElement>();
   const asking = useSignal<SandboxCommand | null>(null);
   const sending = useSignal<ReadonlySet<string>>(new Set());
+  const isReady = ({ name }: SandboxCommand): boolean => allowed.includes(name) && !sending.value.has(name);
   const start = async (command: SandboxCommand): Promise<void> => {
-    if (sending.peek().has(command.name)) return;
+    if (!isReady(command)) return;
     if (command.isDangerous || command.fields.length > 0) {
       asking.value = command;
       return;
@@ -43,9 +42,9 @@ export function CommandButtons({
     }
   };
   return (
-    <div ref={group} class="actions" data-panel="commands" tabIndex={-1}>
-      {commandsAmong(allowed)
-        .filter(({ name }) => !without.includes(name))
+    <div class="actions" data-panel="commands">
+      {SANDBOX_COMMAND_NAMES.filter((name) => !without.includes(name))
+        .map((name) => sandboxCommands[name])
         .map((command) => (
           <button
             key={command.name}
@@ -53,7 +52,7 @@ export function CommandButtons({
             title={command.summary}
             data-look={command.isDangerous ? 'danger' : undefined}
             // One that is disabled loses the focus.
-            aria-disabled={sending.value.has(command.name)}
+            aria-disabled={!isReady(command)}
             onClick={() => start(command)}
           >
             {command.label}

@@ -1,5 +1,8 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { count } from '../lib/format.ts';
+import { heldText } from '../lib/held-rows.ts';
+import { useHeldRows } from '../lib/use-held-rows.ts';
 import { type ColumnSize, columnsThatFit, rowWindow, tracksOf } from './long-table-layout.ts';
 
 /** A table of any length: only the rows in sight are in the document. All rows have one height, so nothing moves. */
@@ -24,8 +27,10 @@ interface LongTableProps<Row> {
   keyOf(row: Row): string;
   /** Shown when there is no row. */
   empty: ComponentChildren;
-  /** Rows that stand at the beginning since the last time: one who has scrolled goes on seeing the same ones. */
-  rowsBefore?: number;
+  /** Something to be said of all of it, below the rows. */
+  note?: string;
+  /** What the reader has asked for, such as a filter: with another one the rows may stand elsewhere, whoever aims at one. */
+  asked?: string;
   /** Called when the end of the table comes into sight, and with each turn while it is. */
   onEnd?: () => void;
   /** Counts what `onEnd` has brought, also where a filter leaves no row of it. */
@@ -38,15 +43,15 @@ const NARROW_ROW_HEIGHT = 52;
 const NARROW_BELOW = 44;
 
 export function LongTable<Row>(props: LongTableProps<Row>): JSX.Element {
-  const { label, rows, keyOf, empty, rowsBefore = 0, onEnd, turn = 0 } = props;
+  const { label, keyOf, empty, asked, onEnd, turn = 0 } = props;
   const body = useRef<HTMLTableSectionElement>(null);
+  const { rows, gone, waiting, release } = useHeldRows(body, props.rows, keyOf, asked);
   const { width, height, scrollTop, onScroll } = useSight(body);
   const isNarrow = width < NARROW_BELOW;
   const rowHeight = isNarrow ? NARROW_ROW_HEIGHT : ROW_HEIGHT;
   const columns = isNarrow ? narrowColumns(props.columns) : columnsThatFit(props.columns, width);
   const tracks = isNarrow ? 'minmax(0, 1fr) auto' : tracksOf(columns);
   const { first, end } = rowWindow(rows.length, rowHeight, scrollTop, height);
-  useKeptSight(body, rowsBefore, rowHeight);
   const isEndInSight = end === rows.length;
   useEffect(() => {
     if (isEndInSight) onEnd?.();
@@ -60,6 +65,7 @@ export function LongTable<Row>(props: LongTableProps<Row>): JSX.Element {
           <tr
             key={keyOf(row)}
             aria-rowindex={first + index + 2}
+            data-gone={gone.has(keyOf(row))}
             style={{
               height: `${rowHeight}px`,
               transform: `translateY(${(first + index) * rowHeight}px)`,
@@ -84,7 +90,39 @@ export function LongTable<Row>(props: LongTableProps<Row>): JSX.Element {
           </td>
         </tr>
       </tbody>
+      <Foot rows={rows.length} note={props.note ?? ''} held={heldText({ gone, waiting })} onShow={release} />
     </table>
+  );
+}
+
+/** How long the table is, and what is held back while somebody aims at a row. */
+function Foot({
+  rows,
+  note,
+  held,
+  onShow,
+}: {
+  rows: number;
+  note: string;
+  held: string;
+  onShow: () => void;
+}): JSX.Element {
+  return (
+    <tfoot>
+      <tr>
+        <td class="dim">
+          {count(rows)} {rows === 1 ? 'row' : 'rows'}
+          {note && `. ${note}`}
+        </td>
+        <td data-align="end">
+          {held !== '' && (
+            <button type="button" data-size="row" onClick={onShow}>
+              {held} – show
+            </button>
+          )}
+        </td>
+      </tr>
+    </tfoot>
   );
 }
 
@@ -162,17 +200,6 @@ function useSight(body: { current: HTMLElement | null }) {
     setSight((before) => ({ ...before, scrollTop }));
   };
   return { ...sight, onScroll };
-}
-
-/** Moves with the rows when new ones come before them, unless one looks at the beginning. */
-function useKeptSight(body: { current: HTMLElement | null }, rowsBefore: number, rowHeight: number): void {
-  const seen = useRef(rowsBefore);
-  useLayoutEffect(() => {
-    const added = rowsBefore - seen.current;
-    seen.current = rowsBefore;
-    const element = body.current;
-    if (element && element.scrollTop > 0) element.scrollTop += added * rowHeight;
-  }, [rowsBefore]);
 }
 
 /** The arrow keys move the focus from the link of a row to that of the next one. */

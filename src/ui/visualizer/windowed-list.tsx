@@ -1,6 +1,7 @@
 import { type ReadonlySignal, useComputed, useSignal, useSignalEffect } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useRef } from 'preact/hooks';
+import { useAim } from '../lib/use-aim.ts';
 
 /** As in the style. */
 const ROW_PX = 26;
@@ -16,7 +17,10 @@ interface WindowedListProps<Item> {
   items: ReadonlySignal<readonly Item[]>;
   /** Index of the chosen one, which comes into sight when it is chosen; -1 for none. */
   at: ReadonlySignal<number>;
-  /** Whether the end is kept in sight while it grows, unless a person has scrolled away from it. */
+  /**
+   * Whether the end is kept in sight while it grows, unless a person has scrolled away from it; not while the pointer is in the list, as a
+   * row would go away under it.
+   */
   isAtEnd: ReadonlySignal<boolean>;
   /** What says that there are none. */
   empty: string;
@@ -32,6 +36,7 @@ export function WindowedList<Item>(props: WindowedListProps<Item>): JSX.Element 
   const { items, at, id } = props;
   const list = useRef<HTMLDivElement>(null);
   const seen = useSignal({ top: 0, height: 400 });
+  const aim = useAim(list);
   const look = (): void => {
     const { scrollTop: top = 0, clientHeight: height = 0 } = list.current ?? {};
     const before = seen.peek();
@@ -47,14 +52,22 @@ export function WindowedList<Item>(props: WindowedListProps<Item>): JSX.Element 
       isAtEnd && before.isAtEnd
         ? isScrolledToEnd(list.current)
         : isAtEnd !== before.isAtEnd || index !== before.index;
+    const isHeld = aim.value.pointer && isAtEnd && before.isAtEnd;
     kept.current = { index, isAtEnd, isDue: before.isDue || isMoved };
     const frame = requestAnimationFrame(() => {
-      if (list.current && kept.current.isDue) keepInSight(list.current, index * ROW_PX, isAtEnd);
-      kept.current.isDue = false;
+      if (list.current && kept.current.isDue && !isHeld) {
+        keepInSight(list.current, index * ROW_PX, isAtEnd);
+        kept.current.isDue = false;
+      }
       look();
     });
     return () => cancelAnimationFrame(frame);
   });
+  /** What a person has scrolled to while the list was held stays. */
+  const onScroll = (): void => {
+    if (aim.peek().pointer && !isScrolledToEnd(list.current)) kept.current.isDue = false;
+    look();
+  };
   const activeRow = useComputed(() => {
     const { first, end } = windowOf(seen.value, items.value.length);
     return at.value >= first && at.value < end ? `${id}-${at.value}` : undefined;
@@ -88,7 +101,7 @@ export function WindowedList<Item>(props: WindowedListProps<Item>): JSX.Element 
       aria-label={props.label}
       aria-activedescendant={activeRow}
       tabIndex={0}
-      onScroll={look}
+      onScroll={onScroll}
       onKeyDown={onKeyDown}
     >
       <Rows {...props} seen={seen} />

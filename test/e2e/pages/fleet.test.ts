@@ -3,6 +3,7 @@ import type { SandboxState, SandboxTransition } from '../../../src/actors/sandbo
 import { DEFAULT_TEAM_ID, newSandboxId } from '../../../src/ids.ts';
 import { overflow, picture, seriousViolations, startBrowser } from '../../support/browser.ts';
 import { connectTestBus, exampleTransition, exampleView } from '../../support/bus.ts';
+import { watchMoves } from '../../support/moves.ts';
 import { until } from '../../support/nats.ts';
 import { up } from '../faults/support.ts';
 
@@ -120,16 +121,8 @@ t.test(`${CHANGES_PER_S} changes a second leave the main thread its time`, async
   await page.evaluate(`
     globalThis.frames_ = 0;
     (function count() { frames_ += 1; requestAnimationFrame(count); })();
-    globalThis.shifts_ = [];
-    new PerformanceObserver((list) => {
-      for (const { sources } of list.getEntries())
-        for (const { node } of sources) {
-          const around = node?.parentElement;
-          // A time that gets a digit grows to the left within its own room.
-          if (around && around.tagName !== 'TIME') shifts_.push(around.outerHTML.slice(0, 200));
-        }
-    }).observe({ type: 'layout-shift' });
   `);
+  const moves = await watchMoves(page, { shiftsOnly: true });
   const framesDrawn = async (): Promise<number> => await page.evaluate<number>('frames_');
 
   const before = { busyS: await busyS(), frames: await framesDrawn() };
@@ -152,7 +145,7 @@ t.test(`${CHANGES_PER_S} changes a second leave the main thread its time`, async
   t.ok(sent > (CHANGES_PER_S * SECONDS) / 2, 'changes were made');
   t.ok(busyMs / frames < FRAME_BUDGET_MS, 'a frame has its work done within its time');
   t.ok(busyMs / seconds < 30 * FRAME_BUDGET_MS, 'and all of it leaves 30 frames a second');
-  t.same(await page.evaluate<string[]>('shifts_'), [], 'nothing moves while events arrive');
+  t.same(await moves.end(), [], 'nothing moves while events arrive');
   await agrees();
   await picture(page, 'visualizer-fleet', { docs: true });
 });

@@ -4,7 +4,6 @@ import { schedulerCommands } from '../../../src/actors/scheduler/protocol.ts';
 import { problemsOf } from '../../../src/bus/schema.ts';
 import { SCHEDULER_SUBJECT, sandboxSubject } from '../../../src/bus/subjects.ts';
 import {
-  commandsAmong,
   createCall,
   getCall,
   SANDBOX_COMMAND_NAMES,
@@ -56,9 +55,4 @@ t.test('a question over NATS is what the sandbox takes', async (t) => {
 t.test('what cannot be undone is asked about', async (t) => {
   const dangerous = SANDBOX_COMMAND_NAMES.filter((name) => sandboxCommands[name].isDangerous);
   t.same(dangerous, ['restart', 'destroy']);
-});
-
-t.test('only what a sandbox takes is offered, in one order', async (t) => {
-  const names = commandsAmong(['destroy', 'resume', 'capture', 'snapshot']).map(({ name }) => name);
-  t.same(names, ['resume', 'snapshot', 'destroy']);
 });

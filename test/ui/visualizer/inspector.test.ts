@@ -4,7 +4,7 @@ import { machineDrawing } from '../../../src/machines/drawings.ts';
 import { modelOf } from '../../../src/ui/visualizer/actor/model.ts';
 import { liveTravel } from '../../../src/ui/visualizer/actor/travel.ts';
 import { type Entries, merge } from '../../../src/ui/visualizer/history/entries.ts';
-import { contextLines, goneFrom } from '../../../src/ui/visualizer/inspector/changes.ts';
+import { contextLines, linesInPlaces, notePlaces } from '../../../src/ui/visualizer/inspector/changes.ts';
 import { CREATE, FAILED_PAUSE, historyOf, REFUSAL } from './histories.ts';
 
 t.test('a context is told line by line, with what a transition has changed', async (t) => {
@@ -24,9 +24,39 @@ t.test('a context is told line by line, with what a transition has changed', asy
   );
   const list = Array.from({ length: 11 }, (_, at) => at);
   t.equal(contextLines({ list }, null).at(-1)?.value, '10', 'a list keeps its order');
-  t.same(goneFrom(context, before), ['heading']);
   t.ok(contextLines(context, null).every(({ change }) => change === null));
-  t.same(goneFrom(context, null), []);
+});
+
+t.test('a line keeps its place while others come and go', (t) => {
+  const places = new Map();
+  const moving = { command: { name: 'pause', 'a.b': 1 }, heading: 'pausing', tries: 1 };
+  const resting = { command: null, tries: 0 };
+  for (const context of [resting, moving]) notePlaces(places, context);
+  const shown = (context: object, before: object | null) =>
+    linesInPlaces(places, { ...context }, before && { ...before }).map(({ path, value, change }) => [
+      path,
+      value,
+      change,
+    ]);
+  t.same(shown(moving, resting), [
+    ['command', null, 'changed'],
+    ['command.a.b', '1', 'new'],
+    ['command.name', 'pause', 'new'],
+    ['heading', 'pausing', 'new'],
+    ['tries', '1', 'changed'],
+  ]);
+  t.same(shown(resting, moving), [
+    ['command', 'null', 'changed'],
+    ['command.a.b', null, 'gone'],
+    ['command.name', null, 'gone'],
+    ['heading', null, 'gone'],
+    ['tries', '0', 'changed'],
+  ]);
+  t.ok(
+    shown(resting, null).every(([, , change]) => change === null),
+    'what was before is not known',
+  );
+  t.end();
 });
 
 t.test('the present is looked at, until a person looks at a moment, which then stays', async (t) => {

@@ -46,20 +46,16 @@ export function isCutOff(changes: readonly FleetChange[], last: FleetChange | un
   return last !== undefined && !changes.includes(last);
 }
 
-/**
- * Puts rows before the first one of `known`, or else at the beginning; those that are there already are left out.
- *
- * @returns `added`: those that were not there
- */
+/** Puts rows before the first one of `known`, or else at the beginning; those that are there already are left out. */
 export function withNewer(
   rows: readonly EventRow[],
   newer: readonly EventRow[],
   known?: ReadonlySet<string>,
-): { rows: EventRow[]; added: EventRow[] } {
+): EventRow[] {
   const present = new Set(rows.map(keyOf));
   const added = newer.filter((row) => !present.has(keyOf(row)));
   const place = known ? rows.findIndex((row) => known.has(keyOf(row))) : 0;
-  return { rows: rows.toSpliced(Math.max(0, place), 0, ...added).slice(0, ROWS_KEPT), added };
+  return rows.toSpliced(Math.max(0, place), 0, ...added).slice(0, ROWS_KEPT);
 }
 
 /** Adds rows at the end; those that are there already are left out. */

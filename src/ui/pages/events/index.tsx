@@ -30,19 +30,12 @@ const RETRY_MS = 3_000;
 /** What happens to the sandboxes of the team, live, and what happened before. */
 export function Events(): JSX.Element {
   const rows = useSignal<readonly EventRow[]>([]);
-  const newCount = useSignal(0);
   const text = useSignal('');
   const isFailed = useSignal(false);
   const isHeld = useSignal(false);
   const filter = useComputed(() => ({ text: text.value, isFailed: isFailed.value }));
   const { problem, onEnd, pages, isAll } = useOlder(rows);
-  useNewer(
-    rows,
-    (added) => {
-      newCount.value += added.filter((row) => passes(row, filter.peek())).length;
-    },
-    isHeld,
-  );
+  useNewer(rows, isHeld);
   const shown = useComputed(() => rows.value.filter((row) => passes(row, filter.value)));
   return (
     <section class="page" data-fill>
@@ -72,7 +65,6 @@ export function Events(): JSX.Element {
         columns={eventColumns}
         rows={shown.value}
         keyOf={keyOf}
-        rowsBefore={newCount.value}
         onEnd={onEnd}
         turn={pages.value}
         empty={emptyText(isAll.value, rows.value.length)}
@@ -101,11 +93,7 @@ function Toggle({ label, isOn }: { label: string; isOn: Signal<boolean> }): JSX.
 }
 
 /** Adds what the stream tells, unless the list is held. */
-function useNewer(
-  rows: Signal<readonly EventRow[]>,
-  onAdded: (added: readonly EventRow[]) => void,
-  isHeld: ReadonlySignal<boolean>,
-): void {
+function useNewer(rows: Signal<readonly EventRow[]>, isHeld: ReadonlySignal<boolean>): void {
   const { sample, stop } = useMemo(() => sampled(fleet, NEW_EVERY_MS), []);
   // What the stream has told already may be newer than what the records have.
   const last = useSignal<FleetChange | undefined>(undefined);
@@ -117,9 +105,7 @@ function useNewer(
   const held = isHeld.value;
   const newest = changes.at(-1);
   const add = (newer: readonly EventRow[], known?: ReadonlySet<string>): void => {
-    const { rows: all, added } = withNewer(rows.peek(), newer, known);
-    rows.value = all;
-    onAdded(added);
+    rows.value = withNewer(rows.peek(), newer, known);
   };
   /** Puts what the stream has not kept, or was never told, before what was known then. */
   const fill = async (known: ReadonlySet<string>): Promise<void> => {

@@ -6,7 +6,7 @@ import { Age } from '../../parts/age.tsx';
 import { Meter } from '../../parts/meter.tsx';
 
 /** One host among others: what it is, has and uses. */
-export function HostCard({ host }: { host: HostInfo }): JSX.Element {
+export function HostCard({ host, isGone }: { host: HostInfo; isGone: boolean }): JSX.Element {
   return (
     <article class="panel host-card" aria-label={host.host_id}>
       <div class="panel-head">
@@ -15,7 +15,7 @@ export function HostCard({ host }: { host: HostInfo }): JSX.Element {
             {host.host_id}
           </Link>
         </h2>
-        <HostState state={host.state} />
+        <HostState state={isGone ? 'gone' : host.state} />
       </div>
       <HostMeters host={host} />
       <HostFacts host={host} />
@@ -23,8 +23,8 @@ export function HostCard({ host }: { host: HostInfo }): JSX.Element {
   );
 }
 
-/** A host's state: only `ready` takes new sandboxes. */
-export function HostState({ state }: { state: HostInfo['state'] }): JSX.Element {
+/** A host's state: only `ready` takes new sandboxes, and one that is `gone` is in the directory no more. */
+export function HostState({ state }: { state: HostInfo['state'] | 'gone' }): JSX.Element {
   return (
     <span class="host-state" data-ready={state === 'ready'}>
       <span aria-hidden="true">{state === 'ready' ? '●' : '◌'}</span> {state}

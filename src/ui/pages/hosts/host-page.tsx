@@ -11,18 +11,22 @@ import { HostFacts, HostMeters, HostState } from './host-card.tsx';
 /** One host: what it is, and everything that it holds of the machine. */
 export function HostPage({
   id,
-  hosts,
+  host,
+  isGone,
+  isKnown,
   problem,
   onRetry,
 }: {
   id: string;
-  /** The directory; undefined while it is not known. */
-  hosts: readonly HostInfo[] | undefined;
+  /** Its entry in the directory, or the last that it had. */
+  host: HostInfo | undefined;
+  isGone: boolean;
+  /** Whether the directory was told. */
+  isKnown: boolean;
   /** Why the directory is not told. */
   problem: Problem | undefined;
   onRetry: () => void;
 }): JSX.Element {
-  const host = hosts?.find(({ host_id }) => host_id === id);
   const holdings = useLoaded(
     (signal) => request<Holdings>('GET', `/v1/admin/hosts/${encodeURIComponent(id)}/holdings`, { signal }),
     [id],
@@ -33,7 +37,7 @@ export function HostPage({
         <h1 tabIndex={-1} class="mono">
           {id}
         </h1>
-        {host && <HostState state={host.state} />}
+        {host && <HostState state={isGone ? 'gone' : host.state} />}
         <div class="actions">
           <button type="button" onClick={holdings.reload} disabled={holdings.isLoading}>
             Look again
@@ -47,7 +51,7 @@ export function HostPage({
         </div>
       </div>
       {problem && <ProblemNote problem={problem} onRetry={onRetry} />}
-      {hosts && !host && !problem && (
+      {isKnown && !host && !problem && (
         <p class="panel">The host is not in the directory: it does not run, or cannot be reached.</p>
       )}
       {holdings.problem && <ProblemNote problem={holdings.problem} onRetry={holdings.reload} />}

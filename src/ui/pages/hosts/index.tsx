@@ -1,4 +1,5 @@
 import type { JSX } from 'preact';
+import { useRef } from 'preact/hooks';
 import { request } from '../../lib/api.ts';
 import { useLoaded } from '../../lib/load.ts';
 import { location } from '../../lib/router.tsx';
@@ -19,9 +20,21 @@ export function Hosts(): JSX.Element {
     [],
     { everyMs: EVERY_MS },
   );
-  if (id) {
-    return <HostPage key={id} id={id} hosts={data?.hosts} problem={problem} onRetry={reload} />;
-  }
+  const known = useKnown(data?.hosts ?? []);
+  const isGone = (hostId: string): boolean =>
+    data !== undefined && !data.hosts.some(({ host_id }) => host_id === hostId);
+  if (id)
+    return (
+      <HostPage
+        key={id}
+        id={id}
+        host={known.find(({ host_id }) => host_id === id)}
+        isGone={isGone(id)}
+        isKnown={data !== undefined}
+        problem={problem}
+        onRetry={reload}
+      />
+    );
   return (
     <section class="page">
       <div class="page-head">
@@ -30,11 +43,18 @@ export function Hosts(): JSX.Element {
       </div>
       {problem && <ProblemNote problem={problem} onRetry={reload} />}
       <div class="host-cards">
-        {data?.hosts.map((host) => (
-          <HostCard key={host.host_id} host={host} />
+        {known.map((host) => (
+          <HostCard key={host.host_id} host={host} isGone={isGone(host.host_id)} />
         ))}
       </div>
-      {!problem && data?.hosts.length === 0 && <p class="empty">No host is there.</p>}
+      {!problem && data && known.length === 0 && <p class="empty">No host is there.</p>}
     </section>
   );
+}
+
+/** All hosts that were heard of since the page was opened: one that is gone keeps its place, and a new one comes behind the others. */
+function useKnown(hosts: readonly HostInfo[]): HostInfo[] {
+  const { current: known } = useRef(new Map<string, HostInfo>());
+  for (const host of hosts) known.set(host.host_id, host);
+  return [...known.values()];
 }

@@ -111,7 +111,7 @@ function RunView({ run: { cmd, pieces, end } }: { run: Run }): JSX.Element {
         </pre>
       ))}
       <p class="console-end mono" data-good={end?.isGood ?? true}>
-        {end ? `${end.isGood ? '' : '✕ '}${end.text}` : '…'}
+        {end && `${end.isGood ? '' : '✕ '}${end.text}`}
         {end?.ms !== undefined && <span class="dim"> {duration(end.ms)}</span>}
       </p>
     </div>

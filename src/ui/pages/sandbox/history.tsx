@@ -1,8 +1,9 @@
 import { type Signal, useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
-import { useEffect } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import { ApiError } from '../../lib/api.ts';
 import type { Transition } from '../../lib/types.ts';
+import { useHeldRows } from '../../lib/use-held-rows.ts';
 import { wait } from '../../lib/wait.ts';
 import { TransitionList } from '../../parts/transition-list.tsx';
 import { newestTransitions, transitionsAfter } from './transitions.ts';
@@ -28,15 +29,28 @@ export function History({ id, seq }: { id: string; seq: number }): JSX.Element {
     });
     return () => replaced.abort();
   }, [id, seq, known]);
+  const list = useRef<HTMLDivElement>(null);
+  const held = useHeldRows(list, known.value, keyOf);
   return (
     <section class="panel sandbox-history" aria-labelledby="history">
-      <h2 id="history">Transitions, newest first</h2>
+      <div class="sandbox-history-head">
+        <h2 id="history">Transitions, newest first</h2>
+        {held.waiting > 0 && (
+          <button type="button" data-size="row" onClick={held.release}>
+            {held.waiting} new – show
+          </button>
+        )}
+      </div>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached with the keyboard */}
-      <div class="sandbox-history-list" tabIndex={0}>
-        <TransitionList transitions={known.value} />
+      <div class="sandbox-history-list" ref={list} tabIndex={0}>
+        <TransitionList transitions={held.rows} />
       </div>
     </section>
   );
+}
+
+function keyOf({ seq }: Transition): string {
+  return String(seq);
 }
 
 /** Asks for what is not known yet, again and again until the records have it all: they are a moment behind the sandbox. */

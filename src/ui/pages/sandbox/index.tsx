@@ -59,9 +59,7 @@ function OneSandbox({ id }: { id: string }): JSX.Element {
               without={['exec']}
               onDone={reload}
             />
-            {allowed.length === 0 && (
-              <p class="dim">It takes no command {may('write') ? 'in this state' : 'from this key'}.</p>
-            )}
+            {!may('write') && <p class="dim">This key may not send commands.</p>}
           </div>
           <div class="sandbox-columns">
             <Properties sandbox={data} />

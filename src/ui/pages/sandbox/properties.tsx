@@ -15,13 +15,6 @@ export function Properties({ sandbox }: { sandbox: Sandbox }): JSX.Element {
   return (
     <section class="panel sandbox-properties" aria-labelledby="properties">
       <h2 id="properties">Properties</h2>
-      {last_error && (
-        <div class="problem">
-          <p>
-            <code>{last_error.code}</code> {last_error.detail}
-          </p>
-        </div>
-      )}
       <dl class="facts">
         <Fact name="template">{sandbox.template}</Fact>
         <Fact name="vCPUs">
@@ -67,8 +60,18 @@ export function Properties({ sandbox }: { sandbox: Sandbox }): JSX.Element {
             <span class="mono">{value}</span>
           </Fact>
         ))}
+        {/* The last one: it may have any length. */}
+        <Fact name="last error">{last_error ? <ErrorText {...last_error} /> : 'none'}</Fact>
       </dl>
     </section>
+  );
+}
+
+function ErrorText({ code, detail }: NonNullable<Sandbox['last_error']>): JSX.Element {
+  return (
+    <>
+      <code class="sandbox-error">{code}</code> {detail}
+    </>
   );
 }
 

@@ -150,10 +150,11 @@ export function columnsOf(order: Order, onSort: (key: SortKey) => void): Column<
   ];
 }
 
-/** A cell of what the stream tells; nothing for a sandbox that has just gone. */
+/** A cell of what the stream tells: of a sandbox that is gone and still stands there, what it told last. */
 function live(draw: (row: FleetRow) => ComponentChildren): (id: string) => ComponentChildren {
   return (id) => {
-    const row = fleet.value.rows.get(id);
+    const { rows, changes } = fleet.value;
+    const row = rows.get(id) ?? changes.findLast((change) => change.id === id);
     return row && draw(row);
   };
 }

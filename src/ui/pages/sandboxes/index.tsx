@@ -69,15 +69,22 @@ export function Sandboxes(): JSX.Element {
         columns={columnsOf(order.value, sortBy)}
         rows={ids}
         keyOf={(id) => id}
+        note={noteOf(truncated, hostsMissing.value)}
+        asked={JSON.stringify([filter.value, order.value])}
         empty={emptyText(at === null, counts.all)}
       />
       <RowDialogs />
-      <p class="sandboxes-notes dim">
-        {truncated && 'There are more than this page shows. '}
-        {hostsMissing.value.length > 0 && `${hostsMissing.value.join(', ')} did not say what disks take.`}
-      </p>
     </section>
   );
+}
+
+function noteOf(truncated: boolean, missing: readonly string[]): string {
+  return [
+    truncated && 'There are more than this page shows.',
+    missing.length > 0 && `${missing.join(', ')} did not say what disks take.`,
+  ]
+    .filter(Boolean)
+    .join(' ');
 }
 
 function emptyText(isLoading: boolean, all: number): string {

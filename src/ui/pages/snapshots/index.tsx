@@ -5,6 +5,7 @@ import { useLoaded } from '../../lib/load.ts';
 import { may } from '../../lib/me.ts';
 import { deleteSnapshotCall } from '../../lib/snapshot-calls.ts';
 import type { Template } from '../../lib/types.ts';
+import { useKnownOrder } from '../../lib/use-known-order.ts';
 import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 import { LongTable } from '../../parts/long-table.tsx';
 import { ProblemNote } from '../../parts/problem.tsx';
@@ -22,6 +23,7 @@ export function Snapshots(): JSX.Element {
     [],
     { everyMs: EVERY_MS },
   );
+  const rows = useKnownOrder(data?.snapshots ?? [], keyOf);
   const toDelete = useSignal<Template | null>(null);
   return (
     <section class="page" data-fill>
@@ -37,8 +39,8 @@ export function Snapshots(): JSX.Element {
             toDelete.value = snapshot;
           },
         }).filter(({ id }) => id !== 'owner')}
-        rows={data?.snapshots ?? []}
-        keyOf={({ name }) => name}
+        rows={rows}
+        keyOf={keyOf}
         empty={!data && isLoading ? 'Asking the server …' : 'There is no snapshot.'}
       />
       {toDelete.value && (
@@ -56,4 +58,8 @@ export function Snapshots(): JSX.Element {
       )}
     </section>
   );
+}
+
+function keyOf({ name }: Template): string {
+  return name;
 }

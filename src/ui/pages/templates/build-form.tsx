@@ -80,9 +80,15 @@ export function BuildForm({ onDone }: { onDone: () => void }): JSX.Element {
             Build
           </button>
         )}
-        <BuildProgressView progress={progress.value} made={made.value} />
+        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached with the keyboard */}
+        <div class="build-end" tabIndex={0}>
+          {problem.value ? (
+            <ProblemNote problem={problem.value} />
+          ) : (
+            <BuildProgressView progress={progress.value} made={made.value} />
+          )}
+        </div>
       </div>
-      {problem.value && <ProblemNote problem={problem.value} />}
     </form>
   );
 }

@@ -4,6 +4,7 @@ import { request } from '../../lib/api.ts';
 import { useLoaded } from '../../lib/load.ts';
 import { may } from '../../lib/me.ts';
 import type { Template } from '../../lib/types.ts';
+import { useKnownOrder } from '../../lib/use-known-order.ts';
 import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 import { LongTable } from '../../parts/long-table.tsx';
 import { ProblemNote } from '../../parts/problem.tsx';
@@ -22,6 +23,7 @@ export function Templates(): JSX.Element {
     [],
     { everyMs: EVERY_MS },
   );
+  const rows = useKnownOrder(data?.templates ?? [], keyOf);
   const isBuilding = useSignal(false);
   const toDelete = useSignal<Template | null>(null);
   return (
@@ -50,8 +52,8 @@ export function Templates(): JSX.Element {
             toDelete.value = template;
           },
         })}
-        rows={data?.templates ?? []}
-        keyOf={({ owner, name }) => `${owner} ${name}`}
+        rows={rows}
+        keyOf={keyOf}
         empty={!data && isLoading ? 'Asking the server …' : 'There is no template.'}
       />
       {toDelete.value && (
@@ -70,4 +72,8 @@ export function Templates(): JSX.Element {
       )}
     </section>
   );
+}
+
+function keyOf({ owner, name }: Template): string {
+  return `${owner} ${name}`;
 }

@@ -7,6 +7,7 @@ import { ProblemNote } from '../../parts/problem.tsx';
 import { ExportMenu } from '../export-menu.tsx';
 import { Graph } from '../graph/graph.tsx';
 import { Timeline } from '../history/timeline.tsx';
+import { ErrorPanel } from '../inspector/error-panel.tsx';
 import { Inspector } from '../inspector/inspector.tsx';
 import type { ActorModel } from './model.ts';
 import type { ActorSource } from './source.ts';
@@ -64,10 +65,13 @@ export function ActorView({
         <Graph drawing={model.drawing} lights={model.lights} selected={selected} />
         {source && <Banner model={model} />}
       </div>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and is moved by the keyboard */}
-      <aside class="inspector" aria-label="Inspector" tabIndex={0}>
-        <Inspector {...{ model, kind, id, team, selected }} />
-      </aside>
+      <div class="actor-side">
+        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and is moved by the keyboard */}
+        <aside class="inspector" aria-label="Inspector" tabIndex={0}>
+          <Inspector {...{ model, kind, id, team, selected }} />
+        </aside>
+        <ErrorPanel model={model} />
+      </div>
       <Timeline model={model} />
     </div>
   );

@@ -1,9 +1,12 @@
 import { type ReadonlySignal, type Signal, useComputed } from '@preact/signals';
 import type { JSX } from 'preact';
+import { useRef } from 'preact/hooks';
 import { count } from '../../lib/format.ts';
+import { heldText } from '../../lib/held-rows.ts';
 import { fleet } from '../../lib/live.ts';
 import { now } from '../../lib/now.ts';
 import { Link, location } from '../../lib/router.tsx';
+import { useHeldRows } from '../../lib/use-held-rows.ts';
 import { useSampled } from '../../lib/use-sampled.ts';
 import { Age } from '../../parts/age.tsx';
 import { StateMark } from '../../parts/state-mark.tsx';
@@ -34,6 +37,9 @@ export function ActorList({ search }: { search: Signal<Search> }): JSX.Element {
     const atMs = search.value.narrowing === 'stuck' ? now.value : now.peek();
     return find(rows.values(), search.value, usual, atMs);
   });
+  const list = useRef<HTMLDivElement>(null);
+  const held = useHeldRows(list, found.value.actors, ({ id }) => id, JSON.stringify(search.value));
+  const more = [heldText(held), found.value.more > 0 && `and ${count(found.value.more)} more`];
   const foundHosts = useComputed(() => findHosts(hosts.value, search.value));
   return (
     <aside class="actor-list" aria-label="Actors">
@@ -48,12 +54,12 @@ export function ActorList({ search }: { search: Signal<Search> }): JSX.Element {
         }}
       />
       <Narrowings attention={attention} all={all} search={search} />
-      <Found actors={foundHosts} name="hosts" />
-      <div class="actor-found">
-        <Found actors={useComputed(() => found.value.actors)} name="sandboxes" />
+      <Found actors={foundHosts.value} name="hosts" />
+      <div class="actor-found" ref={list}>
+        <Found actors={held.rows} name="sandboxes" />
         {found.value.actors.length + foundHosts.value.length === 0 && <p class="empty">No such actor.</p>}
       </div>
-      {found.value.more > 0 && <p class="quiet">and {count(found.value.more)} more</p>}
+      <p class="actor-more quiet">{more.filter(Boolean).join(', ')}</p>
       <Link href="/visualizer/recording" class="button">
         Open a recording
       </Link>
@@ -100,13 +106,13 @@ function Found({
   actors,
   name,
 }: {
-  actors: ReadonlySignal<readonly ListedActor[]>;
+  actors: readonly ListedActor[];
   name: 'hosts' | 'sandboxes';
 }): JSX.Element | null {
-  if (actors.value.length === 0) return null;
+  if (actors.length === 0) return null;
   return (
     <ul class={`actor-${name}`} aria-label={name}>
-      {actors.value.map((actor) => (
+      {actors.map((actor) => (
         <ActorLink key={`${actor.kind} ${actor.id}`} {...actor} />
       ))}
     </ul>

@@ -9,6 +9,7 @@ import {
 import type { JSX } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
 import type { DrawnState, MachineDrawing } from '../../../machines/drawing.ts';
+import { useAim } from '../../lib/use-aim.ts';
 import { Edge } from './edge.tsx';
 import type { Lights } from './lights.ts';
 import { looksOf } from './looks.ts';
@@ -58,8 +59,11 @@ export function Graph({ drawing, lights, counts, selected }: GraphProps): JSX.El
   // The keyboard comes to the state that it was at last, or else to the present one.
   const focused = useSignal<string | null>(null);
   const reached = useComputed(() => focused.value ?? lights.value.current ?? first?.id ?? null);
+  // It follows the present state, but not while somebody aims at another one.
+  const aim = useAim(svg);
   useSignalEffect(() => {
-    if (lights.value.current !== null) show(focus());
+    const isAimedAt = aim.value.pointer || aim.value.keyboard;
+    if (lights.value.current !== null && !isAimedAt) show(focus());
   });
 
   const select = (id: string): void => {

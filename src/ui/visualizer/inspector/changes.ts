@@ -5,10 +5,13 @@ interface ContextLine {
   path: string;
   name: string;
   depth: number;
-  /** Text of a plain value; null for an object or list with lines of its own. */
+  /** Text of a plain value; null for an object or list with lines of its own, and for what is not there. */
   value: string | null;
-  change: 'new' | 'changed' | null;
+  change: 'new' | 'changed' | 'gone' | null;
 }
+
+/** The lines that were there at any moment, by their path. */
+export type ContextPlaces = Map<string, Pick<ContextLine, 'path' | 'name' | 'depth'>>;
 
 type Values = Readonly<Record<string, unknown>>;
 
@@ -21,9 +24,30 @@ export function contextLines(context: Values, before: Values | null): ContextLin
   return linesOf(context, before, '', 0);
 }
 
-/** Names of what was there before and is no more, on the outermost level. */
-export function goneFrom(context: Values, before: Values | null): string[] {
-  return before === null ? [] : Object.keys(before).filter((name) => !(name in context));
+/** Notes which lines a context has. */
+export function notePlaces(places: ContextPlaces, context: Values): void {
+  for (const { path, name, depth } of contextLines(context, null)) places.set(path, { path, name, depth });
+}
+
+/** The lines of a context as `contextLines` tells them, among those that are not there now: each keeps its place while others come and go. */
+export function linesInPlaces(places: ContextPlaces, context: Values, before: Values | null): ContextLine[] {
+  const lines = new Map(contextLines(context, before).map((line) => [line.path, line]));
+  const old = new Set(contextLines(before ?? {}, null).map(({ path }) => path));
+  return [...new Map([...places, ...lines]).values()]
+    .map(
+      (place): ContextLine =>
+        lines.get(place.path) ?? { ...place, value: null, change: old.has(place.path) ? 'gone' : null },
+    )
+    .sort((one, other) => comparePaths(one.path.split('.'), other.path.split('.')));
+}
+
+function comparePaths(one: readonly string[], other: readonly string[]): number {
+  for (const [depth, name] of one.entries()) {
+    const beside = other[depth];
+    if (beside === undefined) return 1;
+    if (name !== beside) return compareNames(name, beside);
+  }
+  return one.length - other.length;
 }
 
 function linesOf(values: Values, before: Values | null, prefix: string, depth: number): ContextLine[] {
@@ -44,6 +68,10 @@ function linesOf(values: Values, before: Values | null, prefix: string, depth: n
 
 /** The records do not keep an order, and lines must not change places between the past and the present. Lists keep theirs. */
 function byName([a]: [string, unknown], [b]: [string, unknown]): number {
+  return compareNames(a, b);
+}
+
+function compareNames(a: string, b: string): number {
   return a.localeCompare(b, 'en', { numeric: true });
 }
 

@@ -3,28 +3,32 @@ import { duration, timeOfDay } from '../../lib/format.ts';
 import type { ActorModel } from '../actor/model.ts';
 import type { Explanation } from '../history/explanation.ts';
 
+/** The last operation that had failed by the moment that is looked at, in one line; a press looks at it. */
+export function LastFailure({ model }: { model: ActorModel }): JSX.Element {
+  const last = model.lastExplanation.value;
+  if (!last) return <span class="quiet">nothing</span>;
+  const text = `${last.operation} at ${timeOfDay(last.failed.at)}: ${last.error.code}`;
+  return (
+    <button type="button" class="link cut" title={text} onClick={() => model.goTo(last.index)}>
+      ✕ {text}
+    </button>
+  );
+}
+
 /**
- * Why the operation that is looked at failed: where, in which step, for what reasons, and which way it took back. When it did not
- * fail, it says which one did last.
+ * Why the operation that is looked at failed: where, in which step, for what reasons, and which way it took back. It stands at the lower
+ * edge, so that nothing moves when it comes.
  */
 export function ErrorPanel({ model }: { model: ActorModel }): JSX.Element | null {
   const explanation = model.explanation.value;
-  const last = model.lastExplanation.value;
-  if (explanation) return <Why explanation={explanation} model={model} />;
-  if (!last) return null;
-  return (
-    <section class="panel panel-earlier" data-panel="error" aria-label="Last failure">
-      <button type="button" class="link" onClick={() => model.goTo(last.index)}>
-        ✕ {last.operation} failed in {last.failed.from} at {timeOfDay(last.failed.at)}: {last.error.code}
-      </button>
-    </section>
-  );
+  return explanation && <Why explanation={explanation} model={model} />;
 }
 
 function Why({ explanation, model }: { explanation: Explanation; model: ActorModel }): JSX.Element {
   const { operation, index, failed, error, back, later, open } = explanation;
   return (
-    <section class="panel panel-error" data-panel="error" aria-labelledby="error-title">
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and is moved by the keyboard
+    <section class="panel panel-error" data-panel="error" aria-labelledby="error-title" tabIndex={0}>
       <h2 id="error-title">
         ✕ {operation} failed in <code>{failed.from ?? 'its beginning'}</code>
       </h2>

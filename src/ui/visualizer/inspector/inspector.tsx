@@ -8,7 +8,7 @@ import { StateMark } from '../../parts/state-mark.tsx';
 import type { ActorModel } from '../actor/model.ts';
 import { timeOf } from '../history/entries.ts';
 import { ContextPanel } from './context-panel.tsx';
-import { ErrorPanel } from './error-panel.tsx';
+import { LastFailure } from './error-panel.tsx';
 import { LedgerPanel, TimersPanel } from './holdings-panels.tsx';
 import { StatePanel } from './state-panel.tsx';
 
@@ -39,7 +39,7 @@ export function Inspector({
         <dl class="facts">
           <Since model={model} entry={entry} />
           <dt>by</dt>
-          <dd>
+          <dd class="cut">
             <code>{entry.refused ?? entry.cause}</code>
             {entry.refused !== null && ' (refused)'}
           </dd>
@@ -54,10 +54,13 @@ export function Inspector({
               <dd class="mono cut">{entry.host_id}</dd>
             </>
           )}
+          <dt>failed</dt>
+          <dd class="cut">
+            <LastFailure model={model} />
+          </dd>
         </dl>
       </section>
       {selected.value !== null && <StatePanel model={model} state={selected.value} />}
-      <ErrorPanel model={model} />
       <section class="panel" data-panel="allowed" aria-labelledby="allowed-title">
         <h2 id="allowed-title">Takes</h2>
         {isLive && team !== null ? (
@@ -66,9 +69,13 @@ export function Inspector({
           <p class="mono">{entry.allowed.length > 0 ? entry.allowed.join('  ') : 'no command'}</p>
         )}
       </section>
-      <LedgerPanel moment={entry.moment} at={entry.at} isLive={isLive} />
+      <LedgerPanel kind={kind} moment={entry.moment} at={entry.at} isLive={isLive} />
       <TimersPanel moment={entry.moment} at={entry.at} isLive={isLive} />
-      <ContextPanel moment={entry.moment} before={model.before.value?.moment ?? null} />
+      <ContextPanel
+        entries={model.entries.value}
+        moment={entry.moment}
+        before={model.before.value?.moment ?? null}
+      />
     </>
   );
 }

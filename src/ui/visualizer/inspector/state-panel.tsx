@@ -37,7 +37,7 @@ export function StatePanel({ model, state }: { model: ActorModel; state: string 
         State <code>{state}</code>
       </h2>
       <StateFacts drawing={model.drawing} id={state} />
-      <p class="quiet">
+      <p class="state-times quiet">
         {times.count === 0
           ? 'It was not left yet here.'
           : `Left ${times.count} times: half within ${duration(times.median)}, the longest ${duration(times.longest)}.`}
