@@ -171,6 +171,7 @@ t.test('teams and keys', async (t) => {
       keyName: second.name,
       teamId,
       scopes: ['read'],
+      expiresAt,
     });
     nowMs = expiresAt.getTime() - 1;
     t.ok(await records.authenticate('second'), 'until its time is over');

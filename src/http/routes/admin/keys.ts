@@ -100,7 +100,8 @@ export function addKeyRoutes(app: EdgeApp, { records, clock }: EdgePorts, forget
         summary: 'Revokes a key.',
         description:
           'It works here no longer from now on, and its streams of events here end. Other edges remember keys for up to ' +
-          '30 seconds, and streams that are open there last up to ten minutes. What was begun before is done. One that is revoked already stays as it is.',
+          '30 seconds, and streams that are open there last up to ten minutes. What was begun before is done. ' +
+          'One that is revoked already stays as it is.',
         tags,
         params: KeyPath,
         response: { 200: ref('ApiKey') },
