@@ -72,6 +72,7 @@ t.test('a host that cannot tell how it is for a while is announced when it can',
       if (fails) throw Object.assign(new Error('EIO: statfs'), { code: 'EIO' });
       return exampleHost('h-test');
     },
+    async stopMaking() {},
   };
   const bus = {
     service: async () => ({ close: async () => {} }),
