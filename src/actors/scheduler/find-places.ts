@@ -12,8 +12,8 @@ const ASK_MS = 2_000;
 /**
  * Where the sandbox can be made, best first, at least one place.
  *
- * @throws `TEMPLATE_NOT_FOUND` with the names that there are; `NO_HOST_AVAILABLE` when no host lives, or those that have the
- * template are not ready or do not live; `INVALID_SIZE`
+ * @throws `TEMPLATE_NOT_FOUND` with the names that there are; `NO_HOST_AVAILABLE` when no host lives, one that may have the template
+ * does not say, or those that have it are not ready or do not live; `INVALID_SIZE`
  */
 export async function findPlaces(
   { team_id, options }: ScheduleSandbox,
@@ -27,8 +27,10 @@ export async function findPlaces(
   let offers = offersOf(hosts, team_id, name);
   if (offers.length === 0) {
     // The directory is a moment behind a template that was just built.
-    hosts = await askAll(hosts, context, ports);
-    offers = offersOf(hosts, team_id, name);
+    const { said, silent } = await askAll(hosts, context, ports);
+    offers = offersOf(said, team_id, name);
+    if (offers.length === 0 && silent.length > 0) throw unknownTo(silent, name);
+    hosts = said;
   }
   if (offers.length === 0) throw await notFound(hosts, team_id, name, ports);
   const places = rankPlaces(offers, options);
@@ -36,21 +38,33 @@ export async function findPlaces(
   return places;
 }
 
-/** What the hosts say of themselves now; one that does not answer, what it said last. */
+/** What the hosts say of themselves now, and the names of those that do not answer. */
 async function askAll(
   hosts: readonly HostInfo[],
   context: CommandContext,
   { hostInfo, clock }: SchedulerPorts,
-): Promise<HostInfo[]> {
+): Promise<{ said: HostInfo[]; silent: string[] }> {
   const soon = { ...context, deadlineMs: Math.min(context.deadlineMs, clock.nowMs() + ASK_MS) };
-  return await Promise.all(
+  const silent: string[] = [];
+  const said = await Promise.all(
     hosts.map((host) =>
       hostInfo(host.host_id, soon).catch((error: unknown) => {
         context.signal.throwIfAborted();
         if (!hasCode(error, 'HOST_UNREACHABLE') && !hasCode(error, 'DEADLINE_EXCEEDED')) throw error;
-        return host;
+        silent.push(host.host_id);
+        return [];
       }),
     ),
+  );
+  return { said: said.flat(), silent };
+}
+
+/** A template that was just made may be known only to a host that does not answer: that it is nowhere would be too much to say. */
+function unknownTo(silent: readonly string[], name: string): DormouseError {
+  return new DormouseError(
+    'NO_HOST_AVAILABLE',
+    `No host that answers has the template "${name}", and ${silent.join(', ')} did not answer. Try again.`,
+    { data: { template: name } },
   );
 }
 

@@ -74,10 +74,10 @@ t.test('hosts are asked for a while only, and with the signal of the caller', as
       },
     },
   });
-  await t.rejects(scheduler.create(request, context), { code: 'TEMPLATE_NOT_FOUND' });
-  await t.rejects(scheduler.create(request, { ...context, deadlineMs: clock.nowMs() + 5 }), {
-    code: 'TEMPLATE_NOT_FOUND',
-  });
+  // It may be the one that has made the template a moment ago.
+  const silent = { code: 'NO_HOST_AVAILABLE', detail: /h-a did not answer/ };
+  await t.rejects(scheduler.create(request, context), silent);
+  await t.rejects(scheduler.create(request, { ...context, deadlineMs: clock.nowMs() + 5 }), silent);
   t.same(deadlines, [clock.nowMs() + 2_000, clock.nowMs() + 5]);
 });
 
