@@ -13,13 +13,18 @@ import { together } from './together.ts';
 
 /** Most of what a run makes is of no use after it: more room for what is young saves looking at it. */
 const LIMITS = { maxYoungGenerationSizeMb: 128 };
+/**
+ * Each worker makes so many shares, one after another, in a thread of its own. Node.js keeps a signal of `AbortSignal.any` for ever while
+ * somebody listens to it, and a process of the simulation that is killed goes on listening: what runs leave goes with the thread.
+ */
+const SHARES = 4;
 /** Bundles, named after what is in them. */
 const CACHE = path.join(import.meta.dirname, '..', '..', '.cache', 'simulation');
 
 export interface ExploreOptions {
   /** A change of the product, to see whether it is noticed. */
   change?: Change;
-  /** Ends each worker's part after so many failures. */
+  /** Ends each share after so many failures. */
   failuresMax?: number;
   workers?: number;
   /** Told the number of runs so far. */
@@ -32,14 +37,20 @@ type Shared = Work extends infer W ? (W extends Work ? Omit<W, 'part' | 'of'> : 
 export async function exploreInParallel(work: Shared, options: ExploreOptions = {}): Promise<Findings> {
   const { workers = availableParallelism(), progress = () => {} } = options;
   const program = await storeBundle(await bundleSimulation('worker.ts', options.change));
-  const counts = Array<number>(workers).fill(0);
-  const parts = counts.map((_, part) =>
-    startWorker(program, { ...work, part, of: workers } as Work, options.failuresMax, (schedules) => {
-      counts[part] = schedules;
-      progress(counts.reduce((sum, count) => sum + count, 0));
-    }),
-  );
-  const findings = await Promise.all(parts.map((part) => part.findings));
+  const of = workers * SHARES;
+  const counts = Array<number>(of).fill(0);
+  const findings: Findings[] = [];
+  const shares = counts.keys();
+  const takeTurns = async (): Promise<void> => {
+    for (const part of shares) {
+      const worker = startWorker(program, { ...work, part, of } as Work, options.failuresMax, (schedules) => {
+        counts[part] = schedules;
+        progress(counts.reduce((sum, count) => sum + count, 0));
+      });
+      findings.push(await worker.findings);
+    }
+  };
+  await Promise.all(Array.from({ length: workers }, takeTurns));
   return findings.reduce(together);
 }
 
