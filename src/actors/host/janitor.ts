@@ -49,7 +49,7 @@ const LIMIT_MS = 15_000;
  * - **Captures, uploads and templates** that nobody works on are removed when they are seen: see `Leftovers`.
  * - **Devices without a table** go like others while the host runs: a ledger that names a disk keeps them, since an attach may be about
  *   to give them theirs. At the start nobody is, so there they go whatever the ledger names, and nothing else of the disk with them.
- * - **Devices of a disk that is being flattened** cannot be told from left ones; they too are removed at the start only.
+ * - **Devices of a disk that is being flattened** are told by the driver, which has them in use, from those that it could not give back.
  * - **Loops of images** are the loop registry's, which tries again by itself; **spare slots** are the network driver's.
  *
  * A stranded sandbox is left alone: it holds everything on purpose, and its own timer tries again within a minute at the

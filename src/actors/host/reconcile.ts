@@ -151,7 +151,6 @@ async function processes(root: string, { vmm }: SandboxDrivers): Promise<Thing[]
     }));
 }
 
-/** Without those that are there while a disk is flattened: only when nothing is under way are they nobody's, at a start. */
 async function devices(root: string, { disk }: SandboxDrivers): Promise<Thing[]> {
   return (await disk.list(root)).map((device) => ({
     level: device.kind,
@@ -203,7 +202,10 @@ function judge(
   journaled: ReadonlyMap<string, Journaled>,
 ): Unowned[] {
   if (keeper === 'under way') return [];
-  if (thing.level === 'device' && thing.device.temporary) return [];
+  if (thing.level === 'device' && thing.device.temporary)
+    return thing.device.isUsed
+      ? []
+      : [{ thing, how: 'clear', why: `${whatOf(thing)}, left of a copy of it that was made.` }];
   // A write of its actor's; one that fails removes it.
   if (thing.level === 'half-written') return [];
   if (keeper === undefined) return judgeUnkept(thing, journaled.get(thing.sandboxId));

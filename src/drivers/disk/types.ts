@@ -57,6 +57,8 @@ export interface HeldDevice {
   sandboxId: string;
   /** There only while an operation lasts: after a restart of the host it is left over. */
   temporary: boolean;
+  /** That operation lasts. */
+  isUsed?: true;
   /** It was never given a table: whoever made it was ended half-way. Nobody can need it. */
   withoutTable?: true;
 }

@@ -452,6 +452,18 @@ t.test('a removal that does not end is given up and keeps nothing else from goin
   );
 });
 
+t.test('what a flattening could not give back is removed, and not what one uses', async (t) => {
+  const { janitor, machine, given } = await janitorWorld(t);
+  const [left, used] = [newSandboxId(), newSandboxId()];
+  machine.devices.push(
+    device(left, { name: `dormouse-${left}-flat`, temporary: true }),
+    device(used, { name: `dormouse-${used}-flat`, temporary: true, isUsed: true }),
+  );
+  await janitor.pass();
+  await janitor.pass();
+  t.same(given, [`disk ${left}`]);
+});
+
 t.test('passes are made periodically, pokes are heard at once, and a stop ends it all', async (t) => {
   const everyMs = 1000;
   const { janitor, clock, runMachine, given, leave, sandboxes, journaled, lines, hooks } = await janitorWorld(

@@ -14,6 +14,9 @@ import { COW_FILE, readRecord, writeRecord } from './record.ts';
 
 /** How long giving the temporary device back may take, in milliseconds. It does not inherit the signal of what failed. */
 const UNDO_LIMIT_MS = 10_000;
+/** How often that is tried: no ledger names a device of a few seconds, so nobody else would take the hold on its image back. */
+const UNDO_TRIES = 3;
+const UNDO_PAUSE_MS = 200;
 
 /**
  * Writes the disk as an image of its own to `imagePath`: the merged view of origin and copy-on-write file, copied sparsely, its file
@@ -69,7 +72,7 @@ async function withClone(
 ): Promise<void> {
   const device = flatteningName(sandboxId);
   const undo = async (): Promise<void> => {
-    await within(ports.clock, UNDO_LIMIT_MS, (undoing) => detachDisk(ports, { device, dir: work }, undoing));
+    await within(ports.clock, UNDO_LIMIT_MS, (undoing) => giveBack(ports, { device, dir: work }, undoing));
     await rm(work, { recursive: true, force: true });
   };
   await undo();
@@ -80,6 +83,22 @@ async function withClone(
     await use(await attachDisk(ports, { device, dir: work }, signal));
   } finally {
     await undo();
+  }
+}
+
+/** Detaches the clone, also when that fails now and then. */
+async function giveBack(
+  ports: DeviceMapperPorts,
+  clone: { device: string; dir: string },
+  signal: AbortSignal,
+): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await detachDisk(ports, clone, signal);
+    } catch (error) {
+      if (signal.aborted || tries === UNDO_TRIES) throw error;
+      await ports.clock.sleep(UNDO_PAUSE_MS, signal);
+    }
   }
 }
 

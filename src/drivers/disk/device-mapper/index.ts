@@ -13,6 +13,7 @@ import { detachDisk } from './detach.ts';
 import { loopsUnder, seeDevice, seeDevices } from './devices.ts';
 import { dmsetup } from './dmsetup.ts';
 import { flattenDisk } from './flatten.ts';
+import { Flattenings } from './flattenings.ts';
 import { deviceName, flatteningName, ownerOf } from './names.ts';
 import type { DeviceMapperPorts } from './ports.ts';
 import {
@@ -45,6 +46,11 @@ const BYTES_PER_MB = 2 ** 20;
  * sysfs. Sources: Documentation/admin-guide/device-mapper of Linux, dmsetup(8), losetup(8).
  */
 export function createDeviceMapperDriver(ports: DeviceMapperPorts): DiskDriver {
+  const flattenings = new Flattenings();
+  const asHeld = (name: string, owner: { sandboxId: string; temporary: boolean }): HeldDevice => {
+    const isUsed = owner.temporary && flattenings.isUnderWay(owner.sandboxId);
+    return { kind: 'device', name, ...owner, ...(isUsed && { isUsed }) };
+  };
   return {
     kind: 'device-mapper',
 
@@ -100,7 +106,8 @@ export function createDeviceMapperDriver(ports: DeviceMapperPorts): DiskDriver {
       }
     },
 
-    flatten: (disk, imagePath, signal) => flattenDisk(ports, disk, imagePath, signal),
+    flatten: (disk, imagePath, signal) =>
+      flattenings.take(disk.sandboxId, () => flattenDisk(ports, disk, imagePath, signal)),
 
     async sync(dir) {
       await syncPath(path.join(dir, COW_FILE));
@@ -150,7 +157,7 @@ export function createDeviceMapperDriver(ports: DeviceMapperPorts): DiskDriver {
           (loop) => ports.origins.has(loop) || seeLoop(loop)?.backingFile.startsWith(below),
         );
         if (!owner || !isOurs) return [];
-        return [{ kind: 'device', name: device.name, ...owner }];
+        return [asHeld(device.name, owner)];
       });
       const loops = seeLoops((file) => file.startsWith(below)).flatMap(
         ({ device, backingFile }): HeldDevice[] => {
@@ -158,10 +165,15 @@ export function createDeviceMapperDriver(ports: DeviceMapperPorts): DiskDriver {
           return isSandboxId(sandboxId) ? [{ kind: 'loop', name: device, sandboxId, temporary: false }] : [];
         },
       );
-      return [...devices, ...(await unfinishedIn(root)), ...loops];
+      const unfinished = (await unfinishedIn(root)).map(
+        ({ name, owner }): HeldDevice => ({ ...asHeld(name, owner), withoutTable: true }),
+      );
+      return [...devices, ...unfinished, ...loops];
     },
 
     async clear({ name, kind, sandboxId, temporary, withoutTable }, dir, signal) {
+      if (temporary && flattenings.isUnderWay(sandboxId))
+        throw new DormouseError('DEVICE_BUSY', `The device ${name} is used again.`);
       if (withoutTable) return await removeWithoutTable([name], ports, signal);
       if (kind === 'loop') await detachDisk(ports, { device: deviceName(sandboxId), dir }, signal);
       else
@@ -183,13 +195,14 @@ export function createDeviceMapperDriver(ports: DeviceMapperPorts): DiskDriver {
  * Devices that were never given a table. They stand on no file that would tell whose they are; but no disk is attached without its
  * sandbox's folder.
  */
-async function unfinishedIn(root: string): Promise<HeldDevice[]> {
+async function unfinishedIn(
+  root: string,
+): Promise<Array<{ name: string; owner: { sandboxId: string; temporary: boolean } }>> {
   const names = await seeWithoutTable();
   const folders = names.length > 0 ? await readdir(root).catch((): string[] => []) : [];
-  return names.flatMap((name): HeldDevice[] => {
+  return names.flatMap((name) => {
     const owner = ownerOf(name);
-    if (!owner || !folders.includes(owner.sandboxId)) return [];
-    return [{ kind: 'device', name, ...owner, withoutTable: true }];
+    return owner && folders.includes(owner.sandboxId) ? [{ name, owner }] : [];
   });
 }
 
