@@ -1,4 +1,4 @@
-import { access, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { limitsOf } from '../actors/host/capacity.ts';
 import { Host, type HostOptions } from '../actors/host/host.ts';
@@ -17,7 +17,7 @@ import { createDiskDriver } from '../drivers/disk/index.ts';
 import { createGuestDriver } from '../drivers/guest/index.ts';
 import { createNamespaceDriver } from '../drivers/network/namespace/index.ts';
 import { createQemuDriver } from '../drivers/vmm/qemu/index.ts';
-import { makeFolder, writeFileDurably } from '../durable-file.ts';
+import { exists, makeFolder, writeFileDurably } from '../durable-file.ts';
 import { newHostId } from '../ids.ts';
 import { copyFileSystem } from '../images/copy-file-system.ts';
 import { installGuestAssets } from '../images/guest-assets.ts';
@@ -208,10 +208,6 @@ function imageTools({
 /** The host's name: as set, else the one in the data directory, else a new one that is kept there. */
 async function hostIdOf({ config, paths }: RolePorts): Promise<string> {
   if (config.hostId) return config.hostId;
-  const there = await access(paths.hostId).then(
-    () => true,
-    () => false,
-  );
-  if (!there) await writeFileDurably(paths.hostId, newHostId(), 0o600);
+  if (!(await exists(paths.hostId))) await writeFileDurably(paths.hostId, newHostId(), 0o600);
   return (await readFile(paths.hostId, 'utf8')).trim();
 }

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { Value } from 'typebox/value';
 import { DormouseError } from '../../errors/index.ts';
+import { unlessAborted } from '../../unless-aborted.ts';
 import type { ExecOutput, Sandbox } from '../sandbox/sandbox.ts';
 import type { CommandContext } from '../system/command.ts';
 import type { Room } from './capacity.ts';
@@ -209,19 +210,6 @@ export class Builder {
     const sandbox = await this.#options.sandboxes.get(source.sandbox_id);
     if (sandbox?.context.teamId === source.team_id) return sandbox;
     throw new DormouseError('SANDBOX_NOT_FOUND', `There is no sandbox ${source.sandbox_id} on this host.`);
-  }
-}
-
-/** Waits for what does not fail. Rejects with the signal's reason as soon as that aborts. */
-async function unlessAborted(waited: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  const left = Promise.withResolvers<never>();
-  const leave = (): void => left.reject(signal.reason);
-  signal.addEventListener('abort', leave, { once: true });
-  try {
-    signal.throwIfAborted();
-    await Promise.race([waited, left.promise]);
-  } finally {
-    signal.removeEventListener('abort', leave);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Timer } from '../../clock.ts';
 import { DormouseError, hasCode } from '../../errors/index.ts';
 import { newCommandId } from '../../ids.ts';
+import { unlessAborted } from '../../unless-aborted.ts';
 import { Actor } from '../system/actor.ts';
 import type { ActorOptions } from '../system/actor-options.ts';
 import type { CommandContext } from '../system/command.ts';
@@ -321,19 +322,6 @@ export class Sandbox {
   /** Whether the guest that is there now, or in the snapshot, will take requests again. */
   #mayComeBack(): boolean {
     return /^(running|capturing|pausing|paused|resuming)/.test(this.#actor.state);
-  }
-}
-
-/** The work's end, or the signal's reason when it aborts first. */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const gone = Promise.withResolvers<never>();
-  const leave = (): void => gone.reject(signal.reason);
-  signal.addEventListener('abort', leave, { once: true });
-  try {
-    return await Promise.race([work, gone.promise]);
-  } finally {
-    signal.removeEventListener('abort', leave);
   }
 }
 

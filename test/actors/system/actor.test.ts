@@ -311,7 +311,7 @@ t.test('when the last caller goes, forward steps are aborted and undo steps are 
   await new Promise((resolve) => setImmediate(resolve));
   t.equal(actor.state, 'opening', 'one caller still waits');
   second.abort(new DormouseError('CANCELLED', 'gone too'));
-  await actor.until(() => actor.state === 'undoing', AbortSignal.timeout(2000));
+  await actor.until(() => actor.state === 'undoing', AbortSignal.timeout(20_000));
   undo.open();
   await t.rejects(one, { code: 'CANCELLED' });
   await t.rejects(two, { code: 'CANCELLED' });
@@ -368,7 +368,7 @@ t.test(
     });
     const dead = await Actor.start(options, undefined);
     dead.ask('open', {}, by('mid')).catch(() => {});
-    await dead.until(() => dead.state === 'opening', AbortSignal.timeout(2000));
+    await dead.until(() => dead.state === 'opening', AbortSignal.timeout(20_000));
     let runs = 0;
     const go = gate();
     const steps = {
@@ -445,7 +445,7 @@ t.test('an after-timer is kept as an absolute time and fires in the next life', 
   await actor.stop();
   const heir = await Actor.start(options, undefined);
   t.equal(heir.state, 'waiting');
-  await heir.until(() => heir.state === 'shut', AbortSignal.timeout(2000));
+  await heir.until(() => heir.state === 'shut', AbortSignal.timeout(20_000));
   t.same(heir.record.timers, {});
   await heir.stop();
 });
@@ -517,7 +517,7 @@ t.test('events go to the stream in order, and wait in the journal while it is aw
   await actor.stop();
   away = false;
   const heir = await Actor.start(options, undefined);
-  await heir.published(AbortSignal.timeout(2000));
+  await heir.published(AbortSignal.timeout(20_000));
   t.same(stored, [1, 2, 3]);
   await heir.stop();
 });
@@ -596,7 +596,7 @@ t.test('who asks a stopped actor for what it was in the middle of is not left wa
   );
   const first = actor.ask('open', {}, by('mid'));
   first.catch(() => {});
-  await actor.until(() => actor.state === 'opening', AbortSignal.timeout(2000));
+  await actor.until(() => actor.state === 'opening', AbortSignal.timeout(20_000));
   await actor.stop();
   await t.rejects(first, { code: 'HOST_DRAINING' });
   await t.rejects(actor.ask('open', {}, by('mid')), { code: 'HOST_DRAINING' });

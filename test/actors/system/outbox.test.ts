@@ -33,7 +33,7 @@ t.test('events go out in order, those of an earlier life first', async (t) => {
   const { box, acknowledged } = outbox(sink, [1, 2]);
   box.push(3);
   box.push(4);
-  await box.flushed(AbortSignal.timeout(2000));
+  await box.flushed(AbortSignal.timeout(20_000));
   t.same(sink.stored, [1, 2, 3, 4]);
   t.same(acknowledged, [1, 2, 3, 4]);
 });
@@ -53,7 +53,7 @@ t.test('one at a time: the next is sent when the one before is acknowledged', as
   t.same(begun, [1]);
   t.same(acknowledged, []);
   first.open();
-  await box.flushed(AbortSignal.timeout(2000));
+  await box.flushed(AbortSignal.timeout(20_000));
   t.same(begun, [1, 2]);
 });
 
@@ -76,7 +76,7 @@ t.test('while the stream is away events wait, and are tried again ever more rare
   box.push(2);
   await settled();
   sink.at.open = true;
-  const flushed = box.flushed(AbortSignal.timeout(2000));
+  const flushed = box.flushed(AbortSignal.timeout(20_000));
   clock.advance(10_000);
   await flushed;
   t.same(sink.stored, [1, 2], 'in order, each once');
@@ -96,7 +96,7 @@ t.test('an event that comes at the moment in which the box runs empty is not lef
     box.push(event);
     // Ever later in the turn in which the one before is acknowledged.
     for (let turns = 0; turns < event; turns += 1) await undefined;
-    flushes.push(box.flushed(AbortSignal.timeout(2000)));
+    flushes.push(box.flushed(AbortSignal.timeout(20_000)));
   }
   await settled();
   t.same(sink.stored, [...Array(20).keys()]);
@@ -164,7 +164,7 @@ t.test(
     await settled();
     t.same(sink.stored, [1, 2], 'counted from the first');
     box.push(3);
-    await box.flushed(AbortSignal.timeout(2000));
+    await box.flushed(AbortSignal.timeout(20_000));
     t.same(sink.stored, [1, 2, 3], 'at once');
     box.push(4);
     box.close();
@@ -223,7 +223,7 @@ t.test('while the stream is away for long, the oldest events make room', async (
   await settled();
   t.same(acknowledged.length, 3, 'the journal drops them, too');
   sink.at.open = true;
-  const flushed = box.flushed(AbortSignal.timeout(2000));
+  const flushed = box.flushed(AbortSignal.timeout(20_000));
   clock.advance(10_000);
   await flushed;
   t.equal(sink.stored.length, 1_000);
@@ -241,7 +241,7 @@ t.test('one that is under way is not dropped for a later one', async (t) => {
   for (let event = 0; event < 1_001; event += 1) box.push(event);
   t.same(acknowledged, [1]);
   first.open();
-  await box.flushed(AbortSignal.timeout(2000));
+  await box.flushed(AbortSignal.timeout(20_000));
   t.same(acknowledged.length, 1_001);
 });
 
@@ -258,7 +258,7 @@ t.test('what can never be stored does not keep what comes after it', async (t) =
     },
     [0, 1, 2],
   );
-  await box.flushed(AbortSignal.timeout(2000));
+  await box.flushed(AbortSignal.timeout(20_000));
   t.same([stored, acknowledged], [[2], [0, 1, 2]]);
 });
 

@@ -6,8 +6,9 @@ import type { Clock } from '../../../clock.ts';
 import { makeFolder, writeFileDurably } from '../../../durable-file.ts';
 import { DormouseError, messageOf } from '../../../errors/index.ts';
 import type { Logger } from '../../../log.ts';
+import { unlessAborted } from '../../../unless-aborted.ts';
 import type { Accelerator } from '../types.ts';
-import { unlessAborted, withDeadline } from './abort.ts';
+import { withDeadline } from './abort.ts';
 import { BARE, MACHINE, PROCESSOR } from './command-line.ts';
 
 /**

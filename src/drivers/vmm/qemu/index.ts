@@ -1,7 +1,7 @@
 import { DormouseError } from '../../../errors/index.ts';
 import { faultPoint } from '../../../fault-points.ts';
+import { unlessAborted } from '../../../unless-aborted.ts';
 import type { Accelerator, VmmDriver, VmRef } from '../types.ts';
-import { unlessAborted } from './abort.ts';
 import { type AcceleratorProbe, probeAccelerator } from './accelerator.ts';
 import { CONSOLE_BYTES, CONSOLE_ID, DISK_ID } from './command-line.ts';
 import { findMachine, listMachines } from './find.ts';

@@ -1,5 +1,5 @@
 import { DormouseError } from '../../../errors/index.ts';
-import { unlessAborted } from './abort.ts';
+import { unlessAborted } from '../../../unless-aborted.ts';
 import type { QmpClient } from './qmp.ts';
 
 /**

@@ -1,7 +1,7 @@
 import net from 'node:net';
 import { DormouseError } from '../../../errors/index.ts';
 import { LineSplitter } from '../../../line-splitter.ts';
-import { unlessAborted } from './abort.ts';
+import { unlessAborted } from '../../../unless-aborted.ts';
 import type { QmpCommand, QmpCommands, QmpEvent } from './qmp-commands.ts';
 
 /** Longest message that is taken, in bytes. The longest that is expected is a console of 64 KiB in base64. */
