@@ -104,6 +104,7 @@ t.test('the permissions of the example', async (t) => {
       endpoint(sandboxCommands.fork, async ({ ids }) => ({
         sandboxes: ids.map((id) => exampleView({ id })),
       })),
+      endpoint(sandboxCommands.destroy, async () => sandbox),
       endpoint(get, async (_body, { signal }) => {
         if (!hold) return sandbox;
         aborted.push(signal);
@@ -122,6 +123,8 @@ t.test('the permissions of the example', async (t) => {
     );
     const forks = await scheduler.request(`${address}.fork`, sandboxCommands.fork, { ids: [newSandboxId()] });
     t.equal(forks.sandboxes.length, 1, 'the scheduler may have a sandbox copied');
+    await scheduler.request(`${address}.destroy`, sandboxCommands.destroy, {});
+    t.pass('and what is left of a fork that failed destroyed');
     hold = true;
     const leaving = new AbortController();
     const request = edge.request(`${address}.get`, get, {}, { signal: leaving.signal });
