@@ -79,14 +79,25 @@ const hostIds = await Promise.all(roles.slice(5).map((host) => host.says(/host: 
 const first = { url: edgeA ?? '', key: KEY };
 const second = { url: edgeB ?? '', key: KEY };
 
-/** Waits until the directory knows of so many sandboxes: the scheduler places the next one by it. */
-async function known(count: number): Promise<void> {
-  for (const end = Date.now() + 10_000; Date.now() < end; ) {
+interface ListedHost {
+  used: { sandboxes: number };
+  templates: Array<{ warm: string[] }>;
+}
+
+/** Waits until the directory says that of the hosts: the scheduler places sandboxes by it. */
+async function listedHosts(what: string, isSo: (hosts: ListedHost[]) => boolean): Promise<void> {
+  for (const end = Date.now() + 60_000; Date.now() < end; ) {
     const { stdout } = await dormouse(['host', 'list', '--json'], { NATS_URL: nats.url });
-    const { hosts } = JSON.parse(stdout) as { hosts: Array<{ used: { sandboxes: number } }> };
-    if (hosts.reduce((sum, { used }) => sum + used.sandboxes, 0) >= count) return;
+    if (isSo((JSON.parse(stdout) as { hosts: ListedHost[] }).hosts)) return;
   }
-  throw new Error(`the directory does not know of ${count} sandboxes`);
+  throw new Error(`the directory does not know of ${what}`);
+}
+
+async function known(count: number): Promise<void> {
+  await listedHosts(
+    `${count} sandboxes`,
+    (hosts) => hosts.reduce((sum, { used }) => sum + used.sandboxes, 0) >= count,
+  );
 }
 
 /** The running sandboxes in the list, when they are those that are wanted or after 5 s. */
@@ -99,6 +110,10 @@ async function listed(wanted: string[]): Promise<string[]> {
 }
 
 t.test('sandboxes are spread over both hosts, and each edge sees and commands all of them', async (t) => {
+  // A host that has one comes before an emptier one that has none.
+  await listedHosts('a saved machine on both', (hosts) =>
+    hosts.every(({ templates }) => templates.some(({ warm }) => warm.length > 0)),
+  );
   const made: View[] = [];
   for (let n = 0; n < 4; n += 1) {
     const { status, body } = await http<View>(n % 2 ? first : second, 'POST', '/sandboxes', {
