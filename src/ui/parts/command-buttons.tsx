@@ -2,12 +2,14 @@ import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { ApiError } from '../lib/api.ts';
 import { SANDBOX_COMMAND_NAMES, type SandboxCommand, sandboxCommands, type Target } from '../lib/commands.ts';
+import { may } from '../lib/me.ts';
 import { send } from '../lib/send.ts';
 import { CommandDialog } from './command-dialog.tsx';
 
 /**
  * A button for each command, always at its place: those that a sandbox does not take now cannot be pressed. What needs nothing is sent
- * at once, and its answer is in the list of requests; what needs something, or takes something away, asks first.
+ * at once, and its answer is in the list of requests; what needs something, or takes something away, asks first. A key that may only read
+ * is told so.
  */
 export function CommandButtons({
   target,
@@ -41,6 +43,12 @@ export function CommandButtons({
       sending.value = new Set([...sending.value].filter((name) => name !== command.name));
     }
   };
+  if (!may('write'))
+    return (
+      <div class="actions" data-panel="commands">
+        <p class="dim">This key may not send commands.</p>
+      </div>
+    );
   return (
     <div class="actions" data-panel="commands">
       {SANDBOX_COMMAND_NAMES.filter((name) => !without.includes(name))

@@ -59,7 +59,6 @@ function OneSandbox({ id }: { id: string }): JSX.Element {
               without={['exec']}
               onDone={reload}
             />
-            {!may('write') && <p class="dim">This key may not send commands.</p>}
           </div>
           <div class="sandbox-columns">
             <Properties sandbox={data} />

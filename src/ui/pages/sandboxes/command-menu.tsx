@@ -2,7 +2,6 @@ import type { JSX } from 'preact';
 import { request } from '../../lib/api.ts';
 import type { Target } from '../../lib/commands.ts';
 import { useLoaded } from '../../lib/load.ts';
-import { may } from '../../lib/me.ts';
 import { Link } from '../../lib/router.tsx';
 import type { Sandbox } from '../../lib/types.ts';
 import { CommandButtons } from '../../parts/command-buttons.tsx';
@@ -26,7 +25,7 @@ export function CommandMenu({ target, onClose }: { target: Target; onClose: () =
             <StateMark state={data.step ?? data.state} />
             <CommandButtons
               target={target}
-              allowed={may('write') ? data.allowed : []}
+              allowed={data.allowed}
               onDone={(_, answer) => {
                 if (isSandbox(answer)) noteSandbox(answer);
                 onClose();
