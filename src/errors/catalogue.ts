@@ -49,8 +49,8 @@ export const catalogue = {
     answer: 'refused',
     title: 'The idempotency key was used for another request',
   },
-  HEADERS_TOO_LARGE: { status: 431, answer: 'refused', title: 'Path and headers are too large' },
   RATE_LIMITED: { status: 429, answer: 'retry', title: 'Too many requests' },
+  HEADERS_TOO_LARGE: { status: 431, answer: 'refused', title: 'Path and headers are too large' },
 
   // Running a command in the guest.
   EXEC_NOT_FOUND: { status: 422, answer: 'refused', title: 'The program was not found in the sandbox' },

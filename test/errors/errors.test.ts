@@ -14,7 +14,9 @@ const codes = Object.keys(catalogue) as ErrorCode[];
 
 t.test('every entry has a status and an answer that agree', async (t) => {
   // What Node's client and every proxy can carry, plus 499, which nginx made usual for a caller that has gone.
-  const known = new Set([400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 499, 500, 502, 503, 504, 507]);
+  const known = new Set([
+    400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 431, 499, 500, 502, 503, 504, 507,
+  ]);
   for (const code of codes) {
     const { status, answer, title } = catalogue[code];
     t.match(code, /^[A-Z]+(_[A-Z]+)*$/, code);
@@ -24,7 +26,7 @@ t.test('every entry has a status and an answer that agree', async (t) => {
     if (answer === 'stuck')
       t.ok(status >= 500, `${code}: what only a person can mend is no fault of the caller`);
     if (status === 503) t.equal(answer, 'retry', `${code}: 503 says that it may work later`);
-    if (status < 500 && ![409, 429, 499].includes(status))
+    if (status < 500 && ![408, 409, 429, 499].includes(status))
       t.equal(answer, 'refused', `${code}: the request is at fault`);
   }
   const titles = codes.map((code) => catalogue[code].title);
