@@ -6,6 +6,7 @@ import { picture, startBrowser } from '../../support/browser.ts';
 import { connectTestBus, exampleHost, exampleTransition, exampleView } from '../../support/bus.ts';
 import { http, type View } from '../../support/dormouse.ts';
 import { type MovesOptions, watchMoves } from '../../support/moves.ts';
+import { until } from '../../support/nats.ts';
 import { SHAPE, up } from '../faults/support.ts';
 
 /**
@@ -82,6 +83,19 @@ const rowOf = (page: Page, id: string): Locator => page.getByRole('row').filter(
 const seen = (page: Page, id: string, state: string): Promise<void> =>
   rowOf(page, id).getByText(state, { exact: true }).first().waitFor({ timeout: SLOW_MS });
 
+/** Waits until all rows are there, in an order that stays: what the records are behind with comes between others. */
+async function isComplete(page: Page): Promise<void> {
+  for (const id of simulated) await rowOf(page, id).waitFor({ timeout: SLOW_MS });
+  let before = '';
+  await until(async () => {
+    const now = (await page.getByRole('row').locator('a').allInnerTexts()).join();
+    const isSame = now === before;
+    before = now;
+    if (!isSame) await page.waitForTimeout(1_000);
+    return isSame;
+  }, 'the list is complete');
+}
+
 t.test('the list of sandboxes', async (t) => {
   const [first = '', second = '', third = ''] = simulated;
   // What disks take is told once the pages are looked at, and by one host only.
@@ -94,8 +108,8 @@ t.test('the list of sandboxes', async (t) => {
     });
   const pages = await openAll(t, '/');
   for (const page of pages) {
-    await seen(page, first, 'running');
     await page.getByText('live', { exact: true }).first().waitFor();
+    await isComplete(page);
   }
   await staysStill(t, pages, async () => {
     for (const state of ['pausing.draining', 'pausing.snapshotting', 'paused']) await tell(first, state);

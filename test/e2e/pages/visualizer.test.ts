@@ -3,16 +3,16 @@ import type { Page } from 'playwright-core';
 import t from 'tap';
 import { overflow, picture, seriousViolations, startBrowser } from '../../support/browser.ts';
 import { http, type View } from '../../support/dormouse.ts';
-import { SHAPE, up } from '../faults/support.ts';
+import { up } from '../faults/support.ts';
 
 /** Why did that pause fail, and what is it holding now? The visualizer in a real browser, on a sandbox whose pause is made to fail. */
 
 t.setTimeout(300_000);
 
-// The first save is that of the machine that sandboxes are cloned from.
+// The first save is that of the machine that sandboxes of the usual shape are cloned from; for another shape one more would be made.
 const server = await up(t, { DORMOUSE_FAULTS: 'saveVm done:2=fail' });
 const { open } = await startBrowser(t, server, { viewport: { width: 1600, height: 1000 } });
-const { body: sandbox } = await http<View>(server, 'POST', '/sandboxes', { template: 'minimal', ...SHAPE });
+const { body: sandbox } = await http<View>(server, 'POST', '/sandboxes', { template: 'minimal' });
 const page = await open(`/visualizer/sandbox/${sandbox.id}`);
 
 const state = (id: string) => page.locator(`[data-state="${id}"]`);

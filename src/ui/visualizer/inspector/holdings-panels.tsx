@@ -61,7 +61,7 @@ function Holding({
   since: string | undefined;
   untilMs: number;
 }): JSX.Element {
-  if (since === undefined) return <li aria-hidden="true">·</li>;
+  if (since === undefined) return <li aria-hidden="true">{'\u00a0'}</li>;
   return (
     <li>
       <code>{kind}</code>
