@@ -1,8 +1,8 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import { ApiError, type Problem } from '../lib/api.ts';
 import type { Field, SandboxCommand, Target, Values } from '../lib/commands.ts';
 import { send } from '../lib/send.ts';
+import { useSending } from '../lib/use-sending.ts';
 import { Dialog } from './dialog.tsx';
 import { ProblemNote } from './problem.tsx';
 
@@ -22,20 +22,13 @@ export function CommandDialog({
   const [values, setValues] = useState<Values>(() =>
     Object.fromEntries(command.fields.map(({ name, initial }) => [name, initial])),
   );
-  const [isSending, setSending] = useState(false);
-  const [problem, setProblem] = useState<Problem>();
+  const { isSending, problem, run } = useSending();
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
-    setSending(true);
-    setProblem(undefined);
-    try {
+    await run(async () => {
       onDone(await send(command.call(target, values)));
       onClose();
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      setProblem(error.problem);
-      setSending(false);
-    }
+    });
   };
   return (
     <Dialog title={`${command.label} ${target.id}`} onClose={onClose}>
@@ -49,9 +42,13 @@ export function CommandDialog({
             onChange={(value) => setValues((before) => ({ ...before, [field.name]: value }))}
           />
         ))}
-        {problem && <ProblemNote problem={problem} />}
+        {problem.value && <ProblemNote problem={problem.value} />}
         <div class="actions">
-          <button type="submit" data-look={command.isDangerous ? 'danger' : 'primary'} disabled={isSending}>
+          <button
+            type="submit"
+            data-look={command.isDangerous ? 'danger' : 'primary'}
+            disabled={isSending.value}
+          >
             {command.label}
           </button>
           <button type="button" onClick={onClose}>

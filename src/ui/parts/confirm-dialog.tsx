@@ -1,8 +1,7 @@
 import type { ComponentChildren, JSX } from 'preact';
-import { useState } from 'preact/hooks';
-import { ApiError, type Problem } from '../lib/api.ts';
 import type { Call } from '../lib/call.ts';
 import { send } from '../lib/send.ts';
+import { useSending } from '../lib/use-sending.ts';
 import { Dialog } from './dialog.tsx';
 import { ProblemNote } from './problem.tsx';
 
@@ -24,27 +23,20 @@ export function ConfirmDialog({
   /** What will happen. */
   children: ComponentChildren;
 }): JSX.Element {
-  const [isSending, setSending] = useState(false);
-  const [problem, setProblem] = useState<Problem>();
+  const { isSending, problem, run } = useSending();
   const confirm = async (): Promise<void> => {
-    setSending(true);
-    setProblem(undefined);
-    try {
+    await run(async () => {
       await send(call);
       onDone();
       onClose();
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      setProblem(error.problem);
-      setSending(false);
-    }
+    });
   };
   return (
     <Dialog title={title} onClose={onClose}>
       <p>{children}</p>
-      {problem && <ProblemNote problem={problem} />}
+      {problem.value && <ProblemNote problem={problem.value} />}
       <div class="actions">
-        <button type="button" data-look="danger" disabled={isSending} onClick={confirm}>
+        <button type="button" data-look="danger" disabled={isSending.value} onClick={confirm}>
           {label}
         </button>
         <button type="button" onClick={onClose}>

@@ -1,7 +1,8 @@
 import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
-import { ApiError, type Problem, request } from '../../lib/api.ts';
+import { request } from '../../lib/api.ts';
 import type { ApiKey } from '../../lib/types.ts';
+import { useSending } from '../../lib/use-sending.ts';
 import { CopyButton } from '../../parts/copy-button.tsx';
 import { ProblemNote } from '../../parts/problem.tsx';
 import { createKeyCall } from './calls.ts';
@@ -12,11 +13,9 @@ const SECONDS_OF_A_DAY = 86_400;
 /** Makes a key. It is shown once, here: not even the list of requests has it. */
 export function NewKeyForm({ team, onDone }: { team: string; onDone: () => void }): JSX.Element {
   const made = useSignal<string | undefined>(undefined);
-  const problem = useSignal<Problem | undefined>(undefined);
-  const isSending = useSignal(false);
+  const { isSending, problem, run } = useSending();
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
-    if (isSending.peek()) return;
     const form = new FormData(event.currentTarget as HTMLFormElement);
     const days = String(form.get('days') ?? '');
     const { method, path, body } = createKeyCall(team, {
@@ -24,17 +23,10 @@ export function NewKeyForm({ team, onDone }: { team: string; onDone: () => void 
       scopes: SCOPES.filter((scope) => form.has(scope)),
       ...(days !== '' && { expires_in_s: Number(days) * SECONDS_OF_A_DAY }),
     });
-    problem.value = undefined;
-    isSending.value = true;
-    try {
+    await run(async () => {
       made.value = (await request<ApiKey & { key: string }>(method, path, { body })).key;
       onDone();
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      problem.value = error.problem;
-    } finally {
-      isSending.value = false;
-    }
+    });
   };
   return (
     <form class="panel" onSubmit={submit} aria-label="Make a key">

@@ -1,11 +1,12 @@
 import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
-import { ApiError, type Problem, request } from '../../lib/api.ts';
+import { request } from '../../lib/api.ts';
 import { mib } from '../../lib/format.ts';
 import { useLoaded } from '../../lib/load.ts';
 import { navigate } from '../../lib/router.tsx';
 import { send } from '../../lib/send.ts';
 import type { Quota, Team } from '../../lib/types.ts';
+import { useSending } from '../../lib/use-sending.ts';
 import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 import { ProblemNote } from '../../parts/problem.tsx';
 import { deleteTeamCall, updateTeamCall } from './calls.ts';
@@ -61,11 +62,9 @@ const LIMITS: { name: keyof Quota; label: string }[] = [
 ];
 
 function TeamForm({ team, onDone }: { team: Team; onDone: () => void }): JSX.Element {
-  const problem = useSignal<Problem | undefined>(undefined);
-  const isSending = useSignal(false);
+  const { isSending, problem, run } = useSending();
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
-    if (isSending.peek()) return;
     const form = new FormData(event.currentTarget as HTMLFormElement);
     const limit = (name: keyof Quota): number | null => {
       const text = String(form.get(name) ?? '');
@@ -77,17 +76,10 @@ function TeamForm({ team, onDone }: { team: Team; onDone: () => void }): JSX.Ele
       memory_mb: limit('memory_mb'),
       disk_mb: limit('disk_mb'),
     };
-    problem.value = undefined;
-    isSending.value = true;
-    try {
+    await run(async () => {
       await send(updateTeamCall(team.id, { name: String(form.get('name')), quota }));
       onDone();
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      problem.value = error.problem;
-    } finally {
-      isSending.value = false;
-    }
+    });
   };
   return (
     <form class="panel" onSubmit={submit} aria-label={`Team ${team.name}`}>

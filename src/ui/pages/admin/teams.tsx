@@ -1,11 +1,12 @@
 import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
-import { ApiError, type Problem, request } from '../../lib/api.ts';
+import { request } from '../../lib/api.ts';
 import { mib } from '../../lib/format.ts';
 import { useLoaded } from '../../lib/load.ts';
 import { Link } from '../../lib/router.tsx';
 import { send } from '../../lib/send.ts';
 import type { Quota, Team } from '../../lib/types.ts';
+import { useSending } from '../../lib/use-sending.ts';
 import { Age } from '../../parts/age.tsx';
 import { type Column, LongTable } from '../../parts/long-table.tsx';
 import { ProblemNote } from '../../parts/problem.tsx';
@@ -33,23 +34,14 @@ export function Teams(): JSX.Element {
 
 function NewTeam({ onDone }: { onDone: () => void }): JSX.Element {
   const name = useSignal('');
-  const problem = useSignal<Problem | undefined>(undefined);
-  const isSending = useSignal(false);
+  const { isSending, problem, run } = useSending();
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
-    if (isSending.peek()) return;
-    isSending.value = true;
-    try {
+    await run(async () => {
       await send(createTeamCall(name.peek().trim()));
       name.value = '';
-      problem.value = undefined;
       onDone();
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      problem.value = error.problem;
-    } finally {
-      isSending.value = false;
-    }
+    });
   };
   return (
     <form class="panel" onSubmit={submit} aria-label="Make a team">

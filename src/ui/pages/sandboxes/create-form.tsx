@@ -1,12 +1,13 @@
 import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
-import { ApiError, type Problem, request } from '../../lib/api.ts';
+import { request } from '../../lib/api.ts';
 import { createCall } from '../../lib/commands.ts';
 import { useLoaded } from '../../lib/load.ts';
 import { me } from '../../lib/me.ts';
 import { location } from '../../lib/router.tsx';
 import { send } from '../../lib/send.ts';
 import type { CreateOptions, Sandbox, Template } from '../../lib/types.ts';
+import { useSending } from '../../lib/use-sending.ts';
 import { ProblemNote } from '../../parts/problem.tsx';
 import { noteSandbox } from './details.ts';
 
@@ -16,26 +17,18 @@ export function CreateForm(): JSX.Element {
     request<{ templates: Template[] }>('GET', '/v1/templates', { signal }),
   );
   const chosen = useSignal(location.peek().query.get('template') ?? 'minimal');
-  const isSending = useSignal(false);
-  const problem = useSignal<Problem | undefined>(undefined);
+  const { isSending, problem, run } = useSending();
   const made = useSignal<string | undefined>(undefined);
   const template = templates.data?.templates.find(({ name }) => name === chosen.value);
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
     const form = event.currentTarget as HTMLFormElement;
-    isSending.value = true;
-    problem.value = undefined;
-    try {
+    await run(async () => {
       const options = optionsOf(new FormData(form));
       const sandbox = await send<Sandbox>(createCall(me.peek()?.team_id ?? '', options));
       noteSandbox(sandbox);
       made.value = sandbox.id;
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      problem.value = error.problem;
-    } finally {
-      isSending.value = false;
-    }
+    });
   };
   return (
     <form class="panel create-form" onSubmit={submit} aria-label="Create a sandbox">
