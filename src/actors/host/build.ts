@@ -40,6 +40,8 @@ const QUEUE_MAX = 8;
 const TEAM_QUEUE_MAX = 2;
 
 type Progress = (line: BuildProgress) => void;
+/** Makes the image of a template, of whatever it is built from. */
+type MakeImage = (imagePath: string, progress: Progress) => Promise<Pick<BuiltImage, 'config'>>;
 
 /**
  * Builds templates, one after the other: unpacking and booting take a processor and much of the disk. A template is offered
@@ -66,8 +68,8 @@ export class Builder {
    * the build, or gets its outcome. A caller that goes away ends it, and so does a stop.
    *
    * @throws `TEMPLATE_EXISTS`, `TEMPLATE_INVALID`, `TEMPLATE_NOT_READY`, `UPLOAD_BROKEN`, `SANDBOX_NOT_FOUND`, `SANDBOX_WRONG_STATE`,
-   * `INVALID_REQUEST`, `INVALID_SIZE`, `NO_HOST_AVAILABLE`, `DISK_FULL`, `RATE_LIMITED` when too many wait, `HOST_DRAINING`, `IDEMPOTENCY_KEY_REUSED`; nothing is
-   * left then
+   * `INVALID_REQUEST`, `INVALID_SIZE`, `NO_HOST_AVAILABLE`, `DISK_FULL`, `RATE_LIMITED` when too many wait, `HOST_DRAINING`,
+   * `IDEMPOTENCY_KEY_REUSED`; nothing is left then
    */
   async build(body: BuildTemplate, context: CommandContext): Promise<TemplateDetails> {
     const { once, templates, uploads } = this.#options;
@@ -75,12 +77,16 @@ export class Builder {
     return await once.run('build-template', body, context, async () => {
       const made = templates.madeBy(context.commandId);
       if (made) return await templates.details(made);
+      const { source, team_id: teamId } = body;
       const signal = AbortSignal.any([context.signal, this.#stopping.signal]);
-      const build = (upload?: string): Promise<TemplateDetails> =>
-        this.#inTurn(body.team_id, signal, () => this.#build(body, upload, { ...context, signal }));
-      if (!('upload_id' in body.source)) return await build();
+      const own = { ...context, signal };
+      const build = (makeImage: MakeImage): Promise<TemplateDetails> =>
+        this.#inTurn(teamId, signal, () => this.#build(body, makeImage, own));
+      if (!('upload_id' in source)) return await build((...image) => this.#copyDisk(source, own, ...image));
       // Also while it waits: what comes for the upload now must not change what is built.
-      return await uploads.take(body.source.upload_id, body.team_id, build);
+      return await uploads.take(source.upload_id, teamId, (sourcePath) =>
+        build((...image) => this.#unpack({ sourcePath, format: source.format }, own, ...image)),
+      );
     });
   }
 
@@ -112,11 +118,7 @@ export class Builder {
     }
   }
 
-  async #build(
-    body: BuildTemplate,
-    upload: string | undefined,
-    context: CommandContext,
-  ): Promise<TemplateDetails> {
+  async #build(body: BuildTemplate, makeImage: MakeImage, context: CommandContext): Promise<TemplateDetails> {
     const { templates, drivers, images, imageSizeMb, warm, room, output, ports } = this.#options;
     const { spec, team_id: teamId, overwrite } = body;
     const { signal, commandId } = context;
@@ -133,7 +135,7 @@ export class Builder {
     await drivers.checkSpace();
     return await templates.make({ teamId, name: spec.name, overwrite }, async ({ id, dir }) => {
       const imagePath = path.join(dir, IMAGE_FILE);
-      const { config = {} } = await this.#makeImage(body, upload, imagePath, context, progress);
+      const { config = {} } = await makeImage(imagePath, progress);
       stage('expanding the file system');
       await images.grow(imagePath, imageSizeMb, signal);
       const imageMb = await sizeMbOf(imagePath);
@@ -166,18 +168,12 @@ export class Builder {
     });
   }
 
-  /** Makes the image of the upload or sandbox that the build names. */
-  async #makeImage(
-    { source }: BuildTemplate,
-    sourcePath: string | undefined,
-    imagePath: string,
+  async #copyDisk(
+    source: { sandbox_id: string; team_id: string },
     context: CommandContext,
+    imagePath: string,
     progress: Progress,
   ): Promise<Pick<BuiltImage, 'config'>> {
-    if ('upload_id' in source) {
-      if (sourcePath === undefined) throw new DormouseError('INTERNAL', 'The build has no upload.');
-      return await this.#unpack({ sourcePath, format: source.format, imagePath }, context, progress);
-    }
     const sandbox = await this.#sandboxOf(source);
     progress({ stage: 'copying', done_bytes: null, total_bytes: null });
     await imageOfSandbox(sandbox, imagePath, context, this.#options);
@@ -186,13 +182,14 @@ export class Builder {
   }
 
   async #unpack(
-    from: Pick<Parameters<ImageTools['build']>[0], 'sourcePath' | 'format' | 'imagePath'>,
+    upload: Pick<Parameters<ImageTools['build']>[0], 'sourcePath' | 'format'>,
     { signal }: CommandContext,
+    imagePath: string,
     progress: Progress,
   ): Promise<Pick<BuiltImage, 'config'>> {
-    const workDir = `${from.sourcePath}.work`;
+    const workDir = `${upload.sourcePath}.work`;
     try {
-      const built = await this.#options.images.build({ ...from, workDir, signal, progress });
+      const built = await this.#options.images.build({ ...upload, imagePath, workDir, signal, progress });
       if (built.leftOut.length > 0)
         progress({
           stage: 'making the file system',
