@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
-import type { SandboxView } from '../actors/sandbox/protocol.ts';
+import { isGone } from '../actors/sandbox/protocol.ts';
 import type { Command, ReplyOf, RequestOf } from '../actors/system/command.ts';
 import type { RequestOptions } from '../bus/types.ts';
 import { DormouseError, hasCode } from '../errors/index.ts';
@@ -117,9 +117,4 @@ export async function foundOrUnreachable<T>(
       { cause: error },
     );
   }
-}
-
-/** True when nothing of the sandbox is left but its record. */
-export function isGone({ state }: SandboxView): boolean {
-  return state === 'destroyed' || state === 'failed';
 }

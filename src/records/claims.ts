@@ -1,10 +1,10 @@
 import { LockMode } from '@mikro-orm/core';
-import type { SandboxView } from '../actors/sandbox/protocol.ts';
+import { GONE, type SandboxView } from '../actors/sandbox/protocol.ts';
 import { Sandbox } from '../entities/index.ts';
 import { DormouseError } from '../errors/index.ts';
 import type { Database, EntityManager } from './database.ts';
 import { NOTHING, requireQuota } from './quota.ts';
-import { GONE, rowOf, viewOf } from './sandbox-row.ts';
+import { rowOf, viewOf } from './sandbox-row.ts';
 import { requireStorable } from './storable.ts';
 import type { NewSandboxRecord, Usage } from './types.ts';
 

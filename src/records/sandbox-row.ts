@@ -1,9 +1,6 @@
 import type { SandboxState, SandboxView } from '../actors/sandbox/protocol.ts';
 import type { SandboxRecord } from '../entities/index.ts';
 
-/** States of sandboxes that are no more. */
-export const GONE: readonly string[] = ['destroyed', 'failed'];
-
 /** The columns that a sandbox's view fills: all but those of the create, of a reservation and of the end. */
 export type SandboxRow = Omit<
   SandboxRecord,

@@ -1,8 +1,8 @@
-import type { SandboxView } from '../actors/sandbox/protocol.ts';
+import { GONE, type SandboxView } from '../actors/sandbox/protocol.ts';
 import { Sandbox } from '../entities/index.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import type { Database } from './database.ts';
-import { GONE, viewOf } from './sandbox-row.ts';
+import { viewOf } from './sandbox-row.ts';
 import { requireStorable } from './storable.ts';
 import type { Page, Records, SandboxFilter } from './types.ts';
 

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
+import { GONE } from '../actors/sandbox/protocol.ts';
 import { Sandbox, Team, type TeamRecord, Template } from '../entities/index.ts';
 import { DormouseError } from '../errors/index.ts';
 import { PLATFORM_TEAM_ID } from '../ids.ts';
 import type { Database } from './database.ts';
 import { lockTeam, NOTHING, quotaOf, usages } from './quota.ts';
-import { GONE } from './sandbox-row.ts';
 import { requireStorable } from './storable.ts';
 import type { Quota, Records, Team as TeamFacts, Usage } from './types.ts';
 

@@ -4,8 +4,10 @@ import type { HeldDevice } from '../../drivers/disk/types.ts';
 import type { VmRef } from '../../drivers/vmm/types.ts';
 import { isSandboxId } from '../../ids.ts';
 import type { SandboxDrivers } from '../sandbox/drivers.ts';
+import { isGone } from '../sandbox/protocol.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { type Found, standingOf } from '../sandbox/tidy.ts';
+import { stateName } from '../system/decide.ts';
 import { fileJournal } from '../system/journal.ts';
 
 /**
@@ -134,8 +136,11 @@ export async function journalOf(file: string): Promise<Journaled> {
     .catch(() => 'unreadable' as const);
   if (record === undefined) return 'none';
   if (record === 'unreadable') return record;
-  const hasEnded = record.value === 'destroyed' || record.value === 'failed';
-  return hasEnded && record.ledger.length === 0 && record.outbox.length === 0 ? 'ended' : 'goes on';
+  return isGone({ state: stateName(record.value) }) &&
+    record.ledger.length === 0 &&
+    record.outbox.length === 0
+    ? 'ended'
+    : 'goes on';
 }
 
 async function processes(root: string, { vmm }: SandboxDrivers): Promise<Thing[]> {

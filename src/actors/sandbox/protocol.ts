@@ -28,6 +28,14 @@ export const SANDBOX_STATES = [
 export const SandboxState = Type.Enum(SANDBOX_STATES, { description: 'State of the sandbox' });
 export type SandboxState = Static<typeof SandboxState>;
 
+/** States of sandboxes of which nothing is left but their record. */
+export const GONE: readonly string[] = ['destroyed', 'failed'] satisfies SandboxState[];
+
+/** True when nothing of the sandbox is left but its record. */
+export function isGone({ state }: { state: string }): boolean {
+  return GONE.includes(state);
+}
+
 export const Metadata = Type.Record(
   Type.String({ pattern: '^[A-Za-z0-9_.-]{1,64}$' }),
   Type.String({ maxLength: 512 }),

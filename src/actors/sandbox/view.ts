@@ -1,6 +1,6 @@
 import type { ErrorRecord } from '../../errors/index.ts';
 import { stateName } from '../system/decide.ts';
-import { shownError, shownTime } from '../system/inspect.ts';
+import { factsOf, shownTime } from '../system/inspect.ts';
 import type { ActorRecord } from '../system/journal.ts';
 import type { Transition } from '../system/next-record.ts';
 import type { SandboxContext } from './context.ts';
@@ -37,22 +37,14 @@ export function viewOf(record: ActorRecord<SandboxContext>, allowed: string[]): 
 
 /** The event that is published for a transition. */
 export function eventOf(transition: Transition<SandboxContext>, sandbox: SandboxView): SandboxTransition {
-  const { seq, atMs, from, to, cause, commandId, step, stepDurationMs, error, record } = transition;
+  const { record } = transition;
   return {
     v: 1,
     sandbox_id: record.context.id,
     team_id: record.context.teamId,
     host_id: record.context.hostId,
-    seq,
     execution: record.context.execution,
-    at: shownTime(atMs),
-    from,
-    to,
-    cause,
-    command_id: commandId,
-    step,
-    step_duration_ms: stepDurationMs,
-    error: error && shownError(error),
+    ...factsOf(transition),
     sandbox,
     moment: sandboxMoment(record),
   };

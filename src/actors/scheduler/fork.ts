@@ -1,6 +1,6 @@
 import { DormouseError, hasCode, messageOf } from '../../errors/index.ts';
 import { newCommandId, newSandboxId, sandboxIdForKey } from '../../ids.ts';
-import type { ForkReply, SandboxView } from '../sandbox/protocol.ts';
+import { type ForkReply, isGone, type SandboxView } from '../sandbox/protocol.ts';
 import type { CommandContext } from '../system/command.ts';
 
 import {
@@ -69,8 +69,6 @@ export async function fork(
     throw error;
   }
 }
-
-const isGone = ({ state }: SandboxView): boolean => state === 'destroyed' || state === 'failed';
 
 /** Whether a fork with these ids was asked for before: it is answered also when the original is no more. */
 async function areThere(teamId: string, ids: readonly string[], { find }: SchedulerPorts): Promise<boolean> {

@@ -2,7 +2,7 @@ import type { ErrorRecord } from '../../errors/index.ts';
 import type { BaseContext } from './actor-options.ts';
 import type { ActorKind, Inspection, Moment } from './inspection.ts';
 import type { ActorRecord } from './journal.ts';
-import type { Transition } from './next-record.ts';
+import type { Transition, TransitionFacts } from './next-record.ts';
 
 /** What actors tell those who look at them, and how it is made when somebody does. */
 
@@ -63,19 +63,22 @@ export function momentOf<Context extends object>(
   };
 }
 
-/** Of whom an inspection is, and what the actor's kind knows of it. */
-type Inspectee = Pick<Inspection, 'kind' | 'id' | 'team_id' | 'host_id' | 'execution' | 'allowed'>;
-
-/** An occurrence as it is shown. */
-export function inspectionOf<Context extends BaseContext>(
-  { transition, refused }: Occurrence<Context>,
-  inspectee: Inspectee,
-  showing: Showing<Context>,
-): Inspection {
-  const { seq, atMs, from, to, cause, commandId, step, stepDurationMs, error, record } = transition;
+/** What is told of a transition, whoever made it. */
+export function factsOf({
+  seq,
+  atMs,
+  from,
+  to,
+  cause,
+  commandId,
+  step,
+  stepDurationMs,
+  error,
+}: TransitionFacts): Pick<
+  Inspection,
+  'seq' | 'at' | 'from' | 'to' | 'cause' | 'command_id' | 'step' | 'step_duration_ms' | 'error'
+> {
   return {
-    v: 1,
-    ...inspectee,
     seq,
     at: shownTime(atMs),
     from,
@@ -85,8 +88,24 @@ export function inspectionOf<Context extends BaseContext>(
     step,
     step_duration_ms: stepDurationMs,
     error: error && shownError(error),
+  };
+}
+
+/** Of whom an inspection is, and what the actor's kind knows of it. */
+type Inspectee = Pick<Inspection, 'kind' | 'id' | 'team_id' | 'host_id' | 'execution' | 'allowed'>;
+
+/** An occurrence as it is shown. */
+export function inspectionOf<Context extends BaseContext>(
+  { transition, refused }: Occurrence<Context>,
+  inspectee: Inspectee,
+  showing: Showing<Context>,
+): Inspection {
+  return {
+    v: 1,
+    ...inspectee,
+    ...factsOf(transition),
     refused,
-    moment: momentOf(record, showing),
+    moment: momentOf(transition.record, showing),
   };
 }
 

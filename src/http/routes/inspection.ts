@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
-import { sandboxCommands } from '../../actors/sandbox/protocol.ts';
-import { isGone, requestOptionsOf, SandboxPath, sendCommand } from '../commands.ts';
+import { isGone, sandboxCommands } from '../../actors/sandbox/protocol.ts';
+import { requestOptionsOf, SandboxPath, sendCommand } from '../commands.ts';
 import { ASKING, KEYED } from '../error-sets.ts';
 import { EVENTS, type EventStreams } from '../event-stream.ts';
 import { type Followed, followActor } from '../follow-actor.ts';
@@ -93,7 +93,7 @@ export function addInspectionRoutes(app: EdgeApp, ports: EdgePorts, streams: Eve
         const transitions = await records.listTransitions(teamId, id, afterSeq, PAGE);
         return { inspections: transitions.map(inspectionOf), isAll: transitions.length < PAGE };
       },
-      isLast: ({ to, refused }) => refused === null && (to === 'destroyed' || to === 'failed'),
+      isLast: ({ to, refused }) => refused === null && isGone({ state: to }),
       present: presentInspection,
     };
   }

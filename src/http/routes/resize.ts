@@ -1,6 +1,6 @@
-import { ResizeRequest, sandboxCommands } from '../../actors/sandbox/protocol.ts';
+import { isGone, ResizeRequest, sandboxCommands } from '../../actors/sandbox/protocol.ts';
 import { hasCode } from '../../errors/index.ts';
-import { CommandHeaders, goesOnAlone, isGone, SandboxPath, sendCommand } from '../commands.ts';
+import { CommandHeaders, goesOnAlone, SandboxPath, sendCommand } from '../commands.ts';
 import { ASKING, BODY, COMMANDS, KEYED } from '../error-sets.ts';
 import { type OwnSandbox, sandboxNotFound, sandboxOf } from '../plugins/rules.ts';
 import type { EdgeApp, EdgePorts } from '../ports.ts';
