@@ -11,9 +11,9 @@ import { KernelError } from './device-mapper/kernel-error.ts';
 
 const FOLDER = path.join(import.meta.dirname, 'device-mapper');
 /** Longest time for one boot, on a machine that is busy with other things: `inside.ts` has a limit for each file. */
-const LIMIT_MS = 40 * 60_000;
+const LIMIT_MS = 25 * 60_000;
 /** For all boots of a set of files. */
-const ALL_MS = 50 * 60_000;
+const ALL_MS = 30 * 60_000;
 /** The runner's own limit for this file, which is told to it by this call. */
 t.setTimeout(ALL_MS + 10 * 60_000);
 
@@ -30,7 +30,7 @@ const STUCK = /soft lockup|Kernel panic/;
  */
 const TRIES_MAX = 3;
 /** How long the files may say nothing, in milliseconds: several times the longest that they do. */
-const SILENT_MS = 5 * 60_000;
+const SILENT_MS = 3 * 60_000;
 
 for (const { folder, udev } of [
   { folder: 'inside', udev: false },

@@ -52,6 +52,12 @@ async function staysStill(
     t.same(await moves.end(), [], `nothing moves at ${WIDTHS[index]} px`);
 }
 
+/** Has a command carried out on the real sandbox; one that fails tells why. */
+async function send(t: Test, action: 'pause' | 'ping' | 'resume'): Promise<void> {
+  const { status, body } = await http(server, 'POST', `/sandboxes/${real.id}/${action}`);
+  t.equal(status, 200, action, { body });
+}
+
 const seqs = new Map<string, number>();
 /** A sandbox without a virtual machine comes to a state. */
 async function tell(
@@ -190,7 +196,7 @@ t.test('one sandbox: state, output of a program, a command that fails', async (t
     for (let pauses = 0; pauses < 4; pauses += 1) {
       const { status } = await http(server, 'POST', `/sandboxes/${real.id}/pause`);
       if (status !== 200) break;
-      await http(server, 'POST', `/sandboxes/${real.id}/resume`);
+      await send(t, 'resume');
     }
     for (const page of pages) await page.getByText('STEP_FAILED').first().waitFor({ timeout: SLOW_MS });
   });
@@ -209,10 +215,10 @@ t.test('the visualizer of an actor', async (t) => {
     t,
     pages,
     async () => {
-      await http(server, 'POST', `/sandboxes/${real.id}/pause`);
+      await send(t, 'pause');
       await isIn('paused');
-      await http(server, 'POST', `/sandboxes/${real.id}/ping`);
-      await http(server, 'POST', `/sandboxes/${real.id}/resume`);
+      await send(t, 'ping');
+      await send(t, 'resume');
       await isIn('running');
     },
     { except: '.graph-window, .timeline-rows, .tape' },
@@ -222,7 +228,7 @@ t.test('the visualizer of an actor', async (t) => {
     t,
     pages,
     async () => {
-      await http(server, 'POST', `/sandboxes/${real.id}/pause`);
+      await send(t, 'pause');
       await isIn('paused');
     },
     { except: '.timeline-rows, .tape' },
@@ -232,7 +238,7 @@ t.test('the visualizer of an actor', async (t) => {
     t,
     pages,
     async () => {
-      await http(server, 'POST', `/sandboxes/${real.id}/resume`);
+      await send(t, 'resume');
       await isIn('running');
     },
     { except: '.graph-window, .tape' },
@@ -263,10 +269,10 @@ t.test('one host', async (t) => {
   const pages = await openAll(t, `/hosts/${real.host_id}`);
   for (const page of pages) await page.getByRole('heading', { name: /slots/i }).waitFor();
   await staysStill(t, pages, async () => {
-    await http(server, 'POST', `/sandboxes/${real.id}/pause`);
+    await send(t, 'pause');
     // The host writes its entry again, and the pages ask for it, every five seconds.
     for (const page of pages) await page.getByText('0 of').first().waitFor();
-    await http(server, 'POST', `/sandboxes/${real.id}/resume`);
+    await send(t, 'resume');
   });
 });
 
