@@ -1,8 +1,8 @@
 // @ts-check
 
 /**
- * Turns tap's TAP output into a log that can be read: one line for a file that passed, everything about a file that did
- * not. Knows as much of TAP 14 as tap's runner writes: a file is a subtest, its details are indented and come before
+ * Turns tap's TAP output into a log that can be read: one line for a file that passed, and of a file that did not all but
+ * what passed in it. Knows as much of TAP 14 as tap's runner writes: a file is a subtest, its details are indented and come before
  * its result or, when files run side by side, in braces after it; the diagnosis of a failed one follows as YAML.
  */
 const BRACES_END = '}';
@@ -27,7 +27,7 @@ export function tapLog(print) {
     print(
       `${ok || skipped ? 'ok    ' : 'FAILED'} ${name}${comment ? `  (${comment.replace(/^time=/, '')})` : ''}`,
     );
-    if (!ok && !skipped) for (const line of details) print(`    ${line}`);
+    if (!ok && !skipped) for (const line of withoutPassed(details)) print(`    ${line}`);
     details = [];
     open = undefined;
   }
@@ -59,6 +59,28 @@ export function tapLog(print) {
       else if (line && !/^(TAP version|1\.\.\d+|# time=|# No coverage)/.test(line)) print(line);
     },
   };
+}
+
+/**
+ * Of the lines of a file those that are not about what passed, so that what failed is seen at once.
+ *
+ * @param {readonly string[]} lines
+ */
+function withoutPassed(lines) {
+  /** @type {string[]} */
+  const kept = [];
+  for (const line of lines) {
+    const [, indent, name = ''] = /^(\s*)ok \d+(?: - )?(.*?)(?: # time=.*)?$/.exec(line) ?? [];
+    if (indent === undefined) {
+      if (!/^\s*(1\.\.\d+)?$/.test(line)) kept.push(line);
+      continue;
+    }
+    // The result of a subtest stands below what is in it, which is indented further.
+    const heading = kept.lastIndexOf(`${indent}# Subtest: ${name}`);
+    if (heading >= 0 && kept.slice(heading + 1).every((inner) => inner.startsWith(`${indent} `)))
+      kept.splice(heading);
+  }
+  return kept;
 }
 
 /** @param {string} line such as `not ok 3 - test/x.test.ts # time=12ms` */

@@ -20,7 +20,7 @@ t.test('a file that passed is one line', async (t) => {
   t.equal(complete, true);
 });
 
-t.test('a file that failed is shown whole, its diagnosis included', async (t) => {
+t.test('a file that failed is shown, its diagnosis included', async (t) => {
   const { printed, counts } = read(
     [
       '# Subtest: test/bad.test.ts',
@@ -39,6 +39,47 @@ t.test('a file that failed is shown whole, its diagnosis included', async (t) =>
   t.ok(printed.includes('      exitCode: 1'));
   t.equal(printed.at(-1), 'ok     test/good.test.ts  (2ms)');
   t.same(counts, { passed: 2, failed: 1, skipped: 1 });
+});
+
+t.test('of a file that failed, what passed in it is left out', async (t) => {
+  const { printed } = read(
+    [
+      '# Subtest: test/bad.test.ts',
+      '    # Subtest: one',
+      '        ok 1 - fine',
+      '        # a comment',
+      '        1..1',
+    ]
+      .concat(['    ok 1 - one # time=3ms', '    ', '    # Subtest: two', '        ok 1 - fine'])
+      .concat([
+        '        not ok 2 - wrong',
+        '          ---',
+        '          diff: x',
+        '          ...',
+        '        1..2',
+      ])
+      .concat([
+        '    not ok 2 - two # time=4ms',
+        '    ok 3 - two',
+        '    1..3',
+        'not ok 1 - test/bad.test.ts # time=9ms',
+      ])
+      .concat(['  ---', '  exitCode: 1', '  ...', ''])
+      .join('\n'),
+  );
+  t.same(printed, [
+    'FAILED test/bad.test.ts  (9ms)',
+    '    # Subtest: test/bad.test.ts',
+    '        # Subtest: two',
+    '            not ok 2 - wrong',
+    '              ---',
+    '              diff: x',
+    '              ...',
+    '        not ok 2 - two # time=4ms',
+    '      ---',
+    '      exitCode: 1',
+    '      ...',
+  ]);
 });
 
 t.test('details in braces belong to the result before them', async (t) => {
