@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { ActorKind } from '../actors/system/inspection.ts';
 import type { MachineDrawing } from './drawing.ts';
@@ -43,9 +42,12 @@ export async function machineDrawing(name: string): Promise<MachineDrawing> {
   }
 }
 
-async function layOutInThread(graph: MachineGraph): Promise<MachineDrawing> {
-  const worker = new Worker(WORKER, { workerData: graph });
-  // An error of the thread rejects.
-  const [drawing] = await once(worker, 'message');
-  return drawing as MachineDrawing;
+function layOutInThread(graph: MachineGraph): Promise<MachineDrawing> {
+  return new Promise((resolve, reject) => {
+    new Worker(WORKER, { workerData: graph })
+      .once('message', resolve)
+      .once('error', reject)
+      // After the drawing; before it, nobody else would say that none comes.
+      .once('exit', (status) => reject(new Error(`The thread that draws ended with status ${status}`)));
+  });
 }
