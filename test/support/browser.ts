@@ -1,7 +1,13 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import {
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium,
+  type Page,
+  type Request,
+} from 'playwright-core';
 import type { Test } from 'tap';
 import type { Running } from './dormouse.ts';
 
@@ -64,10 +70,33 @@ export async function startBrowser(
     context,
     async open(where) {
       const page = await context.newPage();
-      await page.goto(server.url + where);
-      return page;
+      for (let tries = 1; ; tries += 1) if (await hasOpened(page, server.url + where, tries)) return page;
     },
   };
+}
+
+/** How often a page is opened anew. */
+const OPENS_MAX = 5;
+
+/**
+ * Opens an address. Chromium drops what it is connecting for when an address of this machine comes or goes, as those of other tests'
+ * sandboxes do: a page or a part of it that did not come for that is no page, and a person would load it again.
+ */
+async function hasOpened(page: Page, url: string, tries: number): Promise<boolean> {
+  let isDropped = false;
+  const note = (request: Request): void => {
+    const isPart = ['document', 'script', 'stylesheet'].includes(request.resourceType());
+    if (isPart && request.failure()?.errorText === 'net::ERR_NETWORK_CHANGED') isDropped = true;
+  };
+  page.on('requestfailed', note);
+  try {
+    await page.goto(url);
+  } catch (error) {
+    if (!isDropped || tries === OPENS_MAX) throw error;
+  } finally {
+    page.off('requestfailed', note);
+  }
+  return !isDropped || tries === OPENS_MAX;
 }
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');

@@ -1,3 +1,4 @@
+import { persistently } from './persistently.ts';
 import { apiKey } from './session.ts';
 
 /** Requests to the server that the page came from. */
@@ -47,7 +48,7 @@ export async function request<T>(method: string, path: string, options?: Request
 }
 
 /**
- * Sends a request and returns its answer, a success, before its body was read.
+ * Sends a request and returns its answer, a success, before its body was read. What only asks is sent again when no answer comes.
  *
  * @throws as `request`
  */
@@ -66,7 +67,8 @@ export async function respond(
     ...(body !== undefined && { body: JSON.stringify(body) }),
     ...(signal && { signal }),
   };
-  const response = await answered(fetch(path, init), signal);
+  const ask = (): Promise<Response> => fetch(path, init);
+  const response = await answered(method === 'GET' ? persistently(ask, signal) : ask(), signal);
   if (!response.ok) throw new ApiError(await problemOf(response));
   return response;
 }

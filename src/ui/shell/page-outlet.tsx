@@ -2,6 +2,7 @@ import type { FunctionComponent, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { Problem } from '../lib/api.ts';
 import { identity, may, me } from '../lib/me.ts';
+import { persistently } from '../lib/persistently.ts';
 import { location } from '../lib/router.tsx';
 import { apiKey } from '../lib/session.ts';
 import { ProblemNote } from '../parts/problem.tsx';
@@ -26,7 +27,7 @@ function LoadedPage({ page }: { page: Page }): JSX.Element | null {
   const [hasFailed, setFailed] = useState(false);
   useEffect(() => {
     if (Component) return;
-    page.load().then(
+    persistently(page.load).then(
       (component) => {
         loaded.set(page.href, component);
         setComponent(() => component);

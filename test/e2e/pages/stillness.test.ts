@@ -207,7 +207,14 @@ t.test('the visualizer of an actor', async (t) => {
   const pages = await openAll(t, `/visualizer/sandbox/${real.id}`);
   const isIn = async (state: string): Promise<void> => {
     for (const page of pages)
-      await page.locator(`[data-state=${state}][data-current=true]`).waitFor({ timeout: SLOW_MS });
+      await page
+        .locator(`[data-state=${state}][data-current=true]`)
+        .waitFor({ timeout: SLOW_MS })
+        .catch(async (error: unknown) => {
+          throw new Error(`${state}: the page shows ${await page.locator('main').innerText()}`, {
+            cause: error,
+          });
+        });
   };
   await isIn('running');
   // Nobody aims at anything: the graph follows the state, the timeline its end. The tape is as long as what it shows.

@@ -44,3 +44,31 @@ t.test('what is given up while it is read is no failure', async (t) => {
   t.notOk(error instanceof ApiError);
   t.equal(error, stop.signal.reason);
 });
+
+t.test('what only asks is sent again when no answer comes; what changes something is not', async (t) => {
+  const seen: string[] = [];
+  await serve(t, ({ method = '', url, socket }, response) => {
+    seen.push(`${method} ${url}`);
+    if (url === '/never' || seen.length === 1) socket.destroy();
+    else response.end('{"a":1}');
+  });
+  t.same(await request('GET', '/asked'), { a: 1 });
+  t.same(seen, ['GET /asked', 'GET /asked']);
+  t.equal(await codeOf(request('GET', '/never')), 'NO_ANSWER', 'at last it is told');
+  t.equal(seen.filter((line) => line === 'GET /never').length, 4);
+  t.equal(await codeOf(request('POST', '/never')), 'NO_ANSWER');
+  t.equal(seen.filter((line) => line === 'POST /never').length, 1);
+});
+
+t.test('what is given up meanwhile is not sent again', async (t) => {
+  let asked = 0;
+  const stop = new AbortController();
+  await serve(t, ({ socket }) => {
+    asked += 1;
+    socket.destroy();
+    setTimeout(() => stop.abort(), 20);
+  });
+  const error = await request('GET', '/', { signal: stop.signal }).catch((reason: unknown) => reason);
+  t.equal(error, stop.signal.reason);
+  t.equal(asked, 1);
+});
