@@ -31,6 +31,8 @@ const LIFE_MS = 10 * 60_000;
 /** How long a reader waits before it comes again, in milliseconds. */
 const RECONNECT_MS = 1_000;
 const STREAMS_MAX = 2_000;
+/** Of one team, so that none takes them all. */
+const TEAM_STREAMS_MAX = 500;
 
 interface SentEvent {
   event: string;
@@ -74,7 +76,11 @@ export class EventStreams {
     return stream.body;
   }
 
-  /** Opens a stream for the caller of the request; its `body` is the answer. Throws `RATE_LIMITED` when too many are open. */
+  /**
+   * Opens a stream for the caller of the request; its `body` is the answer.
+   *
+   * @throws `RATE_LIMITED` when too many are open, of all or of the caller's team
+   */
   open(request: FastifyRequest): EventStream {
     if (this.#open.size >= STREAMS_MAX)
       throw new DormouseError(
@@ -82,6 +88,11 @@ export class EventStreams {
         `This edge has ${STREAMS_MAX} streams open, and takes no more.`,
       );
     const { caller, principal } = request;
+    if (principal && this.#openOf(principal.teamId) >= TEAM_STREAMS_MAX)
+      throw new DormouseError(
+        'RATE_LIMITED',
+        `The team has ${TEAM_STREAMS_MAX} streams open on this edge, which gives it no more. Close some of them.`,
+      );
     const leftMs = principal?.expiresAt ? principal.expiresAt.getTime() - this.#clock.nowMs() : LIFE_MS;
     const stream = new EventStream(this.#clock, caller, Math.min(LIFE_MS, Math.max(0, leftMs)));
     // A caller that has gone already has ended it.
@@ -89,6 +100,12 @@ export class EventStreams {
     this.#open.set(stream, principal);
     stream.signal.addEventListener('abort', () => this.#open.delete(stream), { once: true });
     return stream;
+  }
+
+  #openOf(teamId: string): number {
+    let count = 0;
+    for (const principal of this.#open.values()) if (principal?.teamId === teamId) count += 1;
+    return count;
   }
 
   /** Ends those of keys that are gone. */

@@ -125,6 +125,18 @@ t.test('an edge has so many streams and no more', async (t) => {
   open().end();
 });
 
+t.test('one team cannot take all of them', async (t) => {
+  const streams = new EventStreams(fakeClock(), quiet);
+  const open = (teamId: string) =>
+    streams.open({ principal: { keyId: teamId, teamId, expiresAt: null } } as FastifyRequest);
+  const greedy = Array.from({ length: 500 }, () => open('a'));
+  t.throws(() => open('a'), { code: 'RATE_LIMITED' });
+  open('b');
+  greedy[0]?.end();
+  open('a');
+  streams.close();
+});
+
 t.test('a stream ends with its key', async (t) => {
   const clock = fakeClock();
   const streams = new EventStreams(clock, quiet);
