@@ -46,17 +46,18 @@ async function runAll(t: Test, files: readonly string[], udev: boolean): Promise
   const failures = new Map<string, number>();
   let left = [...files];
   for (let boot = 1; left.length > 0 && boot <= BOOTS_MAX; boot += 1) {
-    if (boot > 1) t.comment(`another boot, for ${left.join(', ')}`);
+    if (boot > 1) t.comment(`kernel: another boot, for ${left.join(', ')}`);
     const unheard = new Set(left);
     const again: string[] = [];
     const stuck = await runOnce(t, unheard, udev, ({ file, ok, summary, details }) => {
-      if (ok) return t.pass(`${file} (${summary})`);
+      // The log shows these while the rest is still running.
+      t.comment(`kernel: ${file} ${ok ? 'passed' : 'failed'} (${summary})`);
+      if (ok) return t.pass(file);
       // As comments, since a long text in a diagnosis is folded.
       for (const line of details) t.comment(line);
       const times = (failures.get(file) ?? 0) + 1;
       failures.set(file, times);
       if (times === TRIES_MAX) return fail(t, `${file} failed ${times} times (${summary})`);
-      t.comment(`${file} failed (${summary})`);
       again.push(file);
     });
     left = [...again, ...unheard];
@@ -90,7 +91,7 @@ async function runOnce(
     if (failed) t.comment(`the kernel's log:\n${kernelLog}`);
     return false;
   } catch (error) {
-    t.comment(error instanceof Error ? error.message : error);
+    t.comment(`kernel: ${error instanceof Error ? error.message : error}`);
     return error instanceof KernelError && (error.isSilent || STUCK.test(error.kernelLog));
   }
 }
