@@ -18,11 +18,11 @@ const ALL_MS = 30 * 60_000;
 t.setTimeout(ALL_MS + 10 * 60_000);
 
 /**
- * How many boots there may be for one set of files. KVM inside QEMU's emulation is not sound (QEMU 7.2): about once in an hour it leaves
+ * How many boots there may be for one set of files. KVM inside QEMU's emulation is not sound (QEMU 7.2): a few times in an hour it leaves
  * a processor of the kernel stuck in a guest of its own, or ruins the kernel's memory, which then panics or says nothing any more. The files
  * that had not ended are run in a new boot.
  */
-const BOOTS_MAX = 6;
+const BOOTS_MAX = 12;
 const STUCK = /soft lockup|Kernel panic/;
 /**
  * How often a file is run until its failure counts. The same KVM resets one in twenty guests or so, now and then, and none when processors
