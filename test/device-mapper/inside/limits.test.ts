@@ -141,6 +141,37 @@ for (const { fault, table } of [
     await below.undo();
   });
 
+t.test('a clone that is lost on a full store is known as lost', async (t) => {
+  const lab = await diskLab(t);
+  const imagePath = await lab.image('base', 8);
+  const image = path.join(lab.dir, 'store.xfs');
+  const store = path.join(lab.dir, 'store');
+  await mkdir(store);
+  await writeFile(image, '');
+  await truncate(image, 320 * MB);
+  await execa('mkfs.xfs', ['-q', '-m', 'reflink=1', image]);
+  await execa('mount', ['-o', 'loop', image, store]);
+  t.teardown(() => execa('umount', [store]));
+  const [first, clone] = [lab.disk(), lab.disk()].map((disk) => ({
+    ...disk,
+    dir: path.join(store, disk.sandboxId),
+  })) as [DiskRef, DiskRef];
+  await lab.driver.create({ ...first, imagePath, sizeMb: 8 }, limit());
+  const { path: node } = await lab.driver.attach(first, limit());
+  await write(node, 0, pattern('mine', 0));
+  await lab.driver.detach(first, limit());
+  await lab.driver.clone(first.dir, clone.dir, limit());
+  const { path: cloned } = await lab.driver.attach(clone, limit());
+  await execa('dd', ['if=/dev/zero', `of=${path.join(store, 'filler')}`, 'bs=64k'], { reject: false });
+  await t.rejects(writeAll(cloned, 8 * MB), { code: 'EIO' });
+  t.equal(await condition(clone), 'Invalid');
+  await lab.driver.detach(clone, limit());
+  await t.rejects(lab.driver.attach(clone, limit()), { code: 'DISK_LOST' }, 'the kernel could mark it');
+  await lab.driver.attach(first, limit());
+  await lab.driver.detach(first, limit());
+  t.same(await tables(), {});
+});
+
 t.test('a file system that is full under a copy-on-write file', async (t) => {
   const lab = await diskLab(t);
   const imagePath = await lab.image('base', 8);

@@ -77,6 +77,8 @@ export async function open(path: string, flags = 'r'): Promise<unknown> {
     sync: () => change('sync', path, () => files.sync(node)),
     // Of bytes only the header of a copy-on-write file is read.
     read: (buffer: Buffer) => look(() => void cowHeader(file).copy(buffer)),
+    // And written as it is.
+    write: () => change('write', path, () => {}),
     close: () => look(() => {}),
   };
 }

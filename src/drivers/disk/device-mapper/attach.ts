@@ -5,7 +5,7 @@ import { DormouseError } from '../../../errors/index.ts';
 import { boundFileId, isBound, type SeenLoop, seeLoop, seeLoops } from '../../loop/look.ts';
 import { attachWritable, detachLoop, fileIdOf } from '../../loop/losetup.ts';
 import { diskError } from '../files.ts';
-import { checkCowHeader } from './cow-header.ts';
+import { ownCowHeader } from './cow-header.ts';
 import { detachDisk } from './detach.ts';
 import { loopsUnder, type SeenDevice, seeDeviceAt, seeDevices } from './devices.ts';
 import { dmsetup, failureOf } from './dmsetup.ts';
@@ -33,8 +33,8 @@ const UNDO_LIMIT_MS = 10_000;
  * Makes sure that the disk in `dir` is attached as `device`, and returns the path of its node. A device that stands on these
  * very files is used as it is; any other of that name is stale and removed first. The copy-on-write file is never made new.
  *
- * @throws `DISK_LOST`, `IMAGE_CHANGED`, `DEVICE_BUSY`, `DISK_FAILED`, `LOOP_FAILED`, `DEPENDENCY_MISSING`; the signal's reason when
- * it aborts. Nothing is attached then, unless the undo failed as well: `detachDisk` finds it.
+ * @throws `DISK_LOST`, `DISK_FULL`, `IMAGE_CHANGED`, `DEVICE_BUSY`, `DISK_FAILED`, `LOOP_FAILED`, `DEPENDENCY_MISSING`; the signal's
+ * reason when it aborts. Nothing is attached then, unless the undo failed as well: `detachDisk` finds it.
  */
 export async function attachDisk(
   ports: DeviceMapperPorts,
@@ -53,7 +53,7 @@ export async function attachDisk(
   }
   // What an interrupted try left, or a stale device of that name with all that it stands on.
   if (seen.length > 0) await detachDisk(ports, { device, dir }, signal);
-  await checkCowHeader(plan.cow);
+  await ownCowHeader(plan.cow);
   try {
     const originLoop = await ports.origins.acquire(plan.record.image, plan.holder, signal);
     await ports.lane(`disk: attach ${device}`, (inLane) => build(plan, originLoop, inLane), signal);

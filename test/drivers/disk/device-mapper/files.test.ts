@@ -1,8 +1,8 @@
-import { mkdir, mkdtemp, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { checkCowHeader } from '../../../../src/drivers/disk/device-mapper/cow-header.ts';
+import { checkCowHeader, ownCowHeader } from '../../../../src/drivers/disk/device-mapper/cow-header.ts';
 import {
   checkImage,
   findRecord,
@@ -37,6 +37,20 @@ t.test('the header of a copy-on-write file', async (t) => {
   await t.rejects(checkCowHeader(await header(magic, 1, 1, 16)), { code: 'DISK_LOST', detail: /damaged/ });
   await t.rejects(checkCowHeader(await header(1)), { code: 'DISK_LOST', detail: /damaged/ });
   await t.rejects(checkCowHeader(path.join(dir, 'absent')), { code: 'DISK_FAILED' });
+  await t.rejects(ownCowHeader(await header(magic, 0, 1, 8)), { code: 'DISK_LOST', detail: /invalid/ });
+  await t.rejects(ownCowHeader(path.join(dir, 'absent')), { code: 'DISK_FAILED' });
+  const whole = await header(magic, 1, 1, 8, 5);
+  const before = await readFile(whole);
+  await ownCowHeader(whole);
+  t.same(await readFile(whole), before, 'it is written as it is');
+});
+
+t.test('a new copy-on-write file stays empty until the kernel has it', async (t) => {
+  const file = path.join(await folder(t), 'cow');
+  await writeFile(file, '');
+  await truncate(file, 2 ** 20);
+  await ownCowHeader(file);
+  t.equal((await stat(file)).blocks, 0);
 });
 
 t.test('what a disk says of itself', async (t) => {
