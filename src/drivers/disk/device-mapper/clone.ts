@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { makeFolder, syncPath } from '../../../durable-file.ts';
 import { cloneFile, diskError } from '../files.ts';
-import { checkCowHeader } from './cow-header.ts';
+import { ownCowHeader } from './cow-header.ts';
 import { cowBytes } from './cow-size.ts';
 import { seeDevice } from './devices.ts';
 import { nodeOf } from './names.ts';
@@ -47,7 +47,8 @@ export async function captureDisk(
   await checkImage(await readRecord(dir));
   await makeFolder(toDir);
   await cloneFile(path.join(dir, COW_FILE), path.join(toDir, COW_FILE), signal);
-  await checkCowHeader(path.join(toDir, COW_FILE));
+  // The disk that goes on needs the block of its header for itself again.
+  await ownCowHeader(path.join(toDir, COW_FILE));
   // Not written anew: that would wait for the host's disk, while a machine stands still.
   await cloneFile(path.join(dir, RECORD_FILE), path.join(toDir, RECORD_FILE), signal);
 }

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, stat, truncate, utimes, writeFile } from 
 import os from 'node:os';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { checkCowHeader, ownCowHeader } from '../../../../src/drivers/disk/device-mapper/cow-header.ts';
+import { ownCowHeader } from '../../../../src/drivers/disk/device-mapper/cow-header.ts';
 import {
   checkImage,
   findRecord,
@@ -31,13 +31,11 @@ t.test('the header of a copy-on-write file', async (t) => {
     return file;
   };
   const magic = 0x70416e53;
-  await checkCowHeader(await header());
-  await checkCowHeader(await header(magic, 1, 1, 8));
-  await t.rejects(checkCowHeader(await header(magic, 0, 1, 8)), { code: 'DISK_LOST', detail: /invalid/ });
-  await t.rejects(checkCowHeader(await header(magic, 1, 1, 16)), { code: 'DISK_LOST', detail: /damaged/ });
-  await t.rejects(checkCowHeader(await header(1)), { code: 'DISK_LOST', detail: /damaged/ });
-  await t.rejects(checkCowHeader(path.join(dir, 'absent')), { code: 'DISK_FAILED' });
+  await ownCowHeader(await header());
+  await ownCowHeader(await header(magic, 1, 1, 8));
   await t.rejects(ownCowHeader(await header(magic, 0, 1, 8)), { code: 'DISK_LOST', detail: /invalid/ });
+  await t.rejects(ownCowHeader(await header(magic, 1, 1, 16)), { code: 'DISK_LOST', detail: /damaged/ });
+  await t.rejects(ownCowHeader(await header(1)), { code: 'DISK_LOST', detail: /damaged/ });
   await t.rejects(ownCowHeader(path.join(dir, 'absent')), { code: 'DISK_FAILED' });
   const whole = await header(magic, 1, 1, 8, 5);
   const before = await readFile(whole);
