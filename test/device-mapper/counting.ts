@@ -14,8 +14,6 @@ export interface CountingLab {
   counting(t: Test): Promise<string>;
   /** A sandbox of a template. The test's teardown destroys it. */
   made(t: Test, template: string): Promise<string>;
-  /** Has the test's teardown destroy the sandbox. */
-  forget(t: Test, id: string): void;
   /** Fails unless the program that counts goes on. */
   goesOn(t: Test, id: string): Promise<void>;
 }
@@ -23,17 +21,8 @@ export interface CountingLab {
 export function countingLab(lab: HostLab): CountingLab {
   const exec = async (id: string, cmd: string): Promise<string> =>
     (await lab.host().ask<{ stdout: string }>('exec', { id, cmd })).stdout.trim();
-  const forget = (t: Test, id: string): void =>
-    t.teardown(
-      async () =>
-        void (await lab
-          .host()
-          .command(id, 'destroy')
-          .catch(() => {})),
-    );
   return {
     exec,
-    forget,
     async counting(t) {
       const id = await lab.sandbox(t);
       await exec(id, `${COUNTER}; echo not synced > /late`);
@@ -41,7 +30,7 @@ export function countingLab(lab: HostLab): CountingLab {
     },
     async made(t, template) {
       const id = newSandboxId();
-      forget(t, id);
+      lab.forget(t, id);
       await lab.host().ask('create', { id, ...SHAPE, template });
       return id;
     },

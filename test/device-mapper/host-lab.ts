@@ -22,6 +22,8 @@ const SETTINGS = {
 };
 
 export interface HostLab extends BareLab {
+  /** Has the test's teardown destroy the sandbox, if it is there. */
+  forget(t: Test, id: string): void;
   /** A sandbox that runs and has written `kept` to its disk; the test's teardown destroys it. */
   sandbox(t: Test): Promise<string>;
   /** What the sandbox wrote; throws unless it runs. */
@@ -44,16 +46,19 @@ export async function hostLab(
   });
   const { host } = bare;
   await host().ask('warm', SHAPE);
+  const forget = (t: Test, id: string): void =>
+    t.teardown(
+      async () =>
+        void (await host()
+          .command(id, 'destroy')
+          .catch(() => {})),
+    );
   return {
     ...bare,
+    forget,
     async sandbox(t) {
       const id = newSandboxId();
-      t.teardown(
-        async () =>
-          void (await host()
-            .command(id, 'destroy')
-            .catch(() => {})),
-      );
+      forget(t, id);
       await host().ask('create', { id, ...SHAPE });
       await host().ask('exec', { id, cmd: 'echo kept > /written; sync' });
       return id;
@@ -143,6 +148,14 @@ async function transitions(dataDir: string, id: string): Promise<string[]> {
     .map((line) => JSON.parse(line) as { sandbox_id: string; from: string; to: string })
     .filter((event) => event.sandbox_id === id)
     .map(({ from, to }) => `${from}→${to}`);
+}
+
+/**
+ * Whether something was done at a fault point: a step, or a command that changed a device. Looking does nothing, and the host looks
+ * at its devices by itself as well.
+ */
+export function changesSomething(point: string): boolean {
+  return !point.endsWith(' begins') && !/^dmsetup (status|info) done$/.test(point);
 }
 
 /** Holds a block device open, as another program would, until the function that it returns is called. */

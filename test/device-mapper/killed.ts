@@ -1,7 +1,7 @@
 import type { Test } from 'tap';
 import { atRest } from '../support/host-process.ts';
 import { type Place, placesOf, reportPlaces } from '../support/kill-places.ts';
-import type { HostLab } from './host-lab.ts';
+import { changesSomething, type HostLab } from './host-lab.ts';
 
 /**
  * The host's process is killed after every command that changes a device, and when the step that these belong to has had its effect
@@ -11,10 +11,6 @@ import type { HostLab } from './host-lab.ts';
  *
  * The places are found by watching each operation once, so an operation that gets another device is covered by itself.
  */
-
-/** Whether something was done at the point. Looking does nothing, and the host looks at its devices by itself as well. */
-const changes = (point: string): boolean =>
-  !point.endsWith(' begins') && !/^dmsetup (status|info) done$/.test(point);
 
 /** Commands on devices, and the end of the process that holds them open. */
 const isOfDevices = (place: Place | undefined): boolean =>
@@ -27,9 +23,9 @@ export async function devicePlaces(
   operation: string,
   run: () => Promise<unknown>,
 ): Promise<Place[]> {
-  const all = await placesOf(lab, run, changes);
+  const all = await placesOf(lab, run, changesSomething);
   const places = all.filter((place, index) => isOfDevices(place) || isOfDevices(all[index - 1]));
-  t.ok(places.length >= 4, `${operation} has ${places.length} places, of ${all.length}`);
+  t.ok(places.length >= 5, `${operation} has ${places.length} places, of ${all.length}`);
   reportPlaces(t, operation, places);
   return places;
 }

@@ -9,7 +9,7 @@ import { hostLab } from '../host-lab.ts';
 /** Forks of sandboxes whose disks are device-mapper snapshots: running and paused, and what stands on what. */
 
 const lab = await hostLab(t);
-const { exec, counting, forget, goesOn } = countingLab(lab);
+const { exec, counting, goesOn } = countingLab(lab);
 
 /** How often forks are made anew when one of the machines has crashed. */
 const TRIES_MAX = 4;
@@ -25,7 +25,7 @@ async function forked(t: Test, state: string): Promise<{ id: string; ids: string
     const id = await counting(t);
     if (state === 'paused') await lab.host().command(id, 'pause');
     const ids = [newSandboxId(), newSandboxId()];
-    for (const each of ids) forget(t, each);
+    for (const each of ids) lab.forget(t, each);
     await lab.host().ask('fork', { id, ids });
     await sleep(STEADY_MS);
     const views = await Promise.all([id, ...ids].map((each) => lab.host().view(each)));
