@@ -6,6 +6,8 @@ export function gate<T = void>() {
     open = resolve;
     fail = reject;
   });
+  // A gate may fail before anybody has come to it: who comes later learns of it all the same.
+  passed.catch(() => {});
   return { passed, open, fail };
 }
 

@@ -346,7 +346,11 @@ t.test('a device that was never given a table is a leak, and is given back', asy
 t.test('an operation under way is left alone, and so is a sandbox that is being made', async (t) => {
   const { janitor, sandboxes, hooks, pathsOf, machine, given, input, leave, adopted } = await janitorWorld(t);
   const made = gate();
-  hooks.make = async () => await made.passed;
+  let isMaking = false;
+  hooks.make = async () => {
+    isMaking = true;
+    await made.passed;
+  };
   const id = newSandboxId();
   const creating = sandboxes.create(input(id));
   for (let round = 0; round < 3; round += 1) await janitor.pass();
@@ -357,6 +361,7 @@ t.test('an operation under way is left alone, and so is a sandbox that is being 
   for (let round = 0; round < 3; round += 1) await janitor.pass();
   t.same(given, []);
   t.equal((await adopted(id)).actor.state, 'creating.disk');
+  await until(() => isMaking);
   made.fail(new Error('no disk'));
   const stranded = await leave('stranded', ['snapshot', 'live'], {
     timers: { 'xstate.after.backOff.sandbox.stranded': { atMs: 9e15, event: { type: 'x' } } },
