@@ -56,8 +56,11 @@ t.test('the permissions of the example', async (t) => {
       'the projector has made the stream',
     );
     await until(() => seen.length === 1, 'the event is projected');
-    const handled = await edge.events.handled('projector');
-    t.ok(handled > 0, 'the edge may ask how far the projector is');
+    let handled = 0;
+    await until(async () => {
+      handled = await edge.events.handled('projector');
+      return handled > 0;
+    }, 'the edge may ask how far the projector is');
     const following = new AbortController();
     const followed = edge.events.follow(
       TEAM,
