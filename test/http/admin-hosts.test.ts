@@ -19,7 +19,7 @@ t.test('the hosts that live', async (t) => {
     body.hosts.find(({ host_id }: { host_id: string }) => host_id === host.id),
     { state: 'ready', capacity: { vcpus: 16 } },
   );
-  await far.hosts.withdraw(host.id);
+  await host.leave();
   const after = (await ask(t, edge, 'GET', '/v1/admin/hosts', admin)).body.hosts;
   t.notOk(after.some(({ host_id }: { host_id: string }) => host_id === host.id));
 });

@@ -8,6 +8,7 @@ import { type SandboxView, sandboxCommands } from '../../src/actors/sandbox/prot
 import { schedulerCommands } from '../../src/actors/scheduler/protocol.ts';
 import type { CommandContext } from '../../src/actors/system/command.ts';
 import type { Inspection } from '../../src/actors/system/inspection.ts';
+import { HOST_TTL_MS } from '../../src/bus/hosts.ts';
 import { problemsOf } from '../../src/bus/schema.ts';
 import { hostSubject, SCHEDULER_SUBJECT, sandboxSubject } from '../../src/bus/subjects.ts';
 import { type Bus, endpoint, type ServiceEndpoint } from '../../src/bus/types.ts';
@@ -185,6 +186,10 @@ export interface TestHost {
   refuse: Partial<Record<keyof typeof hostCommands, () => Error>>;
   /** Called while it builds. */
   building?: ((context: CommandContext) => void) | undefined;
+  /** Tells the directory what it says of itself from now on. It says so again, as a host does, until it leaves. */
+  announce(changes: Partial<HostInfo>): Promise<void>;
+  /** Takes it out of the directory. */
+  leave(): Promise<void>;
 }
 
 const keyOf = ({ team_id, name }: TemplateRef): string => `${team_id}/${name}`;
@@ -196,9 +201,21 @@ export async function addHost(
   id = `h-${randomUUID().slice(0, 8)}`,
   changes: Partial<HostInfo> = {},
 ): Promise<TestHost> {
+  let info = { ...exampleHost(id), ...changes };
+  let told = Promise.resolve();
+  const tell = (): Promise<void> => far.hosts.announce(info);
   const host: TestHost = {
     ...{ id, received: [], happened: [], usage: [] },
     ...{ templates: new Map(), uploads: new Map(), refuse: {} },
+    async announce(changes) {
+      info = { ...info, ...changes };
+      await tell();
+    },
+    async leave() {
+      clearInterval(heartbeat);
+      await told;
+      await far.hosts.withdraw(id);
+    },
   };
   const note = (name: keyof typeof hostCommands, body: unknown, context: CommandContext): void => {
     host.received.push({ name, body, context });
@@ -265,7 +282,12 @@ export async function addHost(
     }),
   ]);
   t.teardown(() => responder.close());
-  await far.hosts.announce({ ...exampleHost(id), ...changes });
+  await tell();
+  // One that fails is noticed by the request that finds no host.
+  const heartbeat = setInterval(() => {
+    told = tell().catch(() => {});
+  }, HOST_TTL_MS / 3);
+  t.teardown(() => clearInterval(heartbeat));
   await flushed(far);
   return host;
 }

@@ -149,10 +149,7 @@ t.test('one of the platform is deleted from every host that has it', async (t) =
   for (const host of hosts) {
     const details = await addTemplate(PLATFORM_TEAM_ID, { name: 'everywhere' }, host);
     const { host_id: _id, user, cwd, env, start_cmd, ready_cmd, source_sandbox_id, ...info } = details;
-    await world.far.hosts.announce({
-      ...(await world.far.hosts.list()).find(({ host_id }) => host_id === host.id)!,
-      templates: [info],
-    });
+    await host.announce({ templates: [info] });
   }
   t.equal((await ask(t, edge, 'DELETE', '/v1/templates/everywhere?team=platform', { key })).status, 200);
   for (const { templates } of hosts) t.equal(templates.size, 0);

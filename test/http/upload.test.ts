@@ -100,7 +100,7 @@ t.test(
     );
     await ask(t, edge, 'POST', `/v1/templates?name=${name}`, { key, body: 'x', headers: TAR });
     t.equal(buildsOf(other).length, 1, 'a new one goes where its name says');
-    await world.far.hosts.withdraw('h-emptier');
+    await other.leave();
     t.match(
       (
         await ask(t, edge, 'POST', `/v1/templates?name=${name}&overwrite=true`, {
@@ -324,7 +324,7 @@ t.test('from a sandbox: on its host, with everything in the body', async (t) => 
 });
 
 t.test('without a host that is ready it is said so', async (t) => {
-  await world.far.hosts.withdraw(host.id);
+  await host.leave();
   t.match((await ask(t, edge, 'POST', '/v1/templates?name=nowhere', { key, body: 'x', headers: TAR })).body, {
     status: 503,
     code: 'NO_HOST_AVAILABLE',
