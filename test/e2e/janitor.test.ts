@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { execa } from 'execa';
 import t, { type Test } from 'tap';
@@ -58,6 +58,16 @@ async function monitor(t: Test, sandbox: string): Promise<ChildProcess> {
   await until(() => exists(path.join(runDir, 'qmp.sock')), 'the monitor listens');
   return child;
 }
+/** A monitor of a sandbox whose journal cannot be read: that is left alone for as long as the journal is there. */
+async function unreadable(t: Test): Promise<{ id: string; child: ChildProcess }> {
+  const id = newSandboxId();
+  // In one step: a folder without a journal would be removed before a slow monitor is there.
+  const made = path.join(dataDir, 'store', `new-${id}`);
+  await mkdir(made);
+  await writeFile(path.join(made, 'state.json'), '{"v":1,"kind":"sand');
+  await rename(made, path.join(sandboxes, id));
+  return { id, child: await monitor(t, id) };
+}
 const lives = (child: ChildProcess): boolean => child.exitCode === null && child.signalCode === null;
 
 t.test('while the host runs', async (t) => {
@@ -67,21 +77,18 @@ t.test('while the host runs', async (t) => {
   await execa('ip', ['netns', 'add', namespace]);
   t.teardown(() => execa('ip', ['netns', 'delete', namespace]));
   const foreign = await monitor(t, 'not-ours');
-  const unreadable = newSandboxId();
-  const kept = await monitor(t, unreadable);
-  await writeFile(path.join(sandboxes, unreadable, 'state.json'), '{"v":1,"kind":"sand');
-
-  const orphan = newSandboxId();
-  const left = await monitor(t, orphan);
-  await mkdir(path.join(sandboxes, orphan, 'live'));
-  await writeFile(path.join(sandboxes, orphan, 'live', 'memory'), 'half of it');
+  const kept = await unreadable(t);
+  const orphan = await unreadable(t);
+  await mkdir(path.join(sandboxes, orphan.id, 'live'));
+  await writeFile(path.join(sandboxes, orphan.id, 'live', 'memory'), 'half of it');
+  await rm(path.join(sandboxes, orphan.id, 'state.json'));
   const trash = path.join(sandboxes, sandbox.id, 'trash-12345678');
   await mkdir(trash);
   await writeFile(path.join(trash, 'memory'), 'old');
   const second = secondMachine(t, path.join(sandboxes, sandbox.id, 'run'));
 
   await until(
-    async () => !lives(left) && !(await exists(path.join(sandboxes, orphan))),
+    async () => !lives(orphan.child) && !(await exists(path.join(sandboxes, orphan.id))),
     'the orphan goes',
     60_000,
   );
@@ -90,16 +97,16 @@ t.test('while the host runs', async (t) => {
   t.ok(lives(foreign), 'a process that is not ours stays');
   t.ok(await exists(path.join(sandboxes, 'not-ours', 'run')), 'a folder that is not ours stays');
   t.match((await execa('ip', ['netns', 'list'])).stdout, namespace, 'a namespace that is not ours stays');
-  t.ok(lives(kept), 'and so does what a journal that cannot be read may name');
+  t.ok(lives(kept.child), 'and so does what a journal that cannot be read may name');
   t.match((await leaks()).map(({ kind }) => kind).sort(), ['folder', 'process'], 'but that is shown');
   t.equal(await run(server, sandbox.id, 'cat /tmp/here'), 'here', 'the sandbox goes on');
 
-  await execa('rm', ['-rf', path.join(sandboxes, unreadable)]);
+  await rm(path.join(sandboxes, kept.id), { recursive: true });
   await until(async () => (await leaks()).length === 0, 'without its journal it is nobody’s', 60_000);
-  t.notOk(lives(kept));
+  t.notOk(lives(kept.child));
   t.match(await logged(), [
-    { sandbox: orphan, level: 'process', why: /no journal/ },
-    { sandbox: orphan, level: 'folder', why: /no journal/ },
+    { sandbox: orphan.id, level: 'process', why: /no journal/ },
+    { sandbox: orphan.id, level: 'folder', why: /no journal/ },
     { sandbox: sandbox.id, level: 'trash' },
   ]);
   await http(server, 'DELETE', `/sandboxes/${sandbox.id}`);

@@ -1,4 +1,7 @@
+import path from 'node:path';
 import t, { type Test } from 'tap';
+import { qmpSocket } from '../../../src/drivers/vmm/qemu/command-line.ts';
+import { QmpClient } from '../../../src/drivers/vmm/qemu/qmp.ts';
 import { monitorsIn } from '../../support/host-lab.ts';
 import { atRest, type HostView } from '../../support/host-process.ts';
 import { type Place, placesOf } from '../../support/kill-places.ts';
@@ -18,6 +21,15 @@ await lab.host().ask('warm', { ...SHAPE });
 
 async function send(signal: NodeJS.Signals): Promise<void> {
   process.kill(await guest.monitor(), signal);
+}
+
+/** Stops the vCPUs, while no host is there that would mind. */
+async function freeze(): Promise<void> {
+  const runDir = path.join(lab.dataDir, 'store', 'sandboxes', guest.id, 'run');
+  const signal = AbortSignal.timeout(GUEST_TIMEOUT_S * 1000);
+  const monitor = await QmpClient.connect(qmpSocket(runDir), signal);
+  await monitor.execute('stop', undefined, signal);
+  monitor.close();
 }
 
 /** How a command ended: `done`, or the code of its error. */
@@ -46,7 +58,9 @@ t.test('killed while it runs', async (t) => {
 t.test('killed while it runs, and another host than the one that started it watches', async (t) => {
   await guest.running();
   await lab.host().kill();
+  await freeze();
   await lab.restart();
+  t.equal(await guest.content(), WHOLE, 'the host that watches it now has made sure that it runs');
   await send('SIGKILL');
   await crashed(t, /\(killed\)/);
 });
