@@ -10,8 +10,11 @@ import { KernelError } from './device-mapper/kernel-error.ts';
  */
 
 const FOLDER = path.join(import.meta.dirname, 'device-mapper');
-/** Longest time for all boots of a set of files, on a machine that is busy with other things: `inside.ts` has a limit for each file. */
-const ALL_MS = 30 * 60_000;
+/**
+ * Longest time for all boots of a set of files: twenty minutes when all goes well, and three or more for each boot that got stuck.
+ * `inside.ts` has a limit for each file.
+ */
+const ALL_MS = 45 * 60_000;
 /** How long the last kernel may take to be gone after that. */
 const ENDING_MS = 60_000;
 /** The runner's own limit for this file, which is told to it by this call. */
@@ -76,6 +79,7 @@ async function runOnce(
   onFile: (report: FileReport) => void,
 ): Promise<boolean> {
   let failed = false;
+  let last = 'nothing';
   try {
     const { bootMs, totalMs, kernelLog } = await runFiles([...unheard], {
       ...run,
@@ -85,13 +89,17 @@ async function runOnce(
         failed ||= !report.ok;
         onFile(report);
       },
-      onLine: (line) => t.comment(line),
+      onLine: (line) => {
+        last = line.trim() || last;
+        t.comment(line);
+      },
     });
     t.comment(`${seconds(bootMs)} to boot, ${seconds(totalMs)} in all`);
     // Device-mapper tells its reasons only there.
     if (failed) t.comment(`the kernel's log:\n${kernelLog}`);
     return false;
   } catch (error) {
+    t.comment(`kernel: the last that was heard: ${last}`);
     t.comment(`kernel: ${error instanceof Error ? error.message : error}`);
     return error instanceof KernelError && (error.isSilent || STUCK.test(error.kernelLog));
   }
