@@ -552,7 +552,9 @@ static void serve_connection(struct connection *c, short events) {
     if (events & (POLLIN | POLLHUP | POLLERR)) alive = pump_in(c);
     /* Frames that waited until the program took its input. */
     else if (c->in_size > 0 && takes_frames(c)) alive = take_frames(c);
-    if (alive) alive = pump_out(c) && time_left(c, now_ms()) != 0;
+    if (alive) alive = pump_out(c);
+    /* Its time may have passed while others were served, with what it has sent since the last look unread. */
+    if (alive && time_left(c, now_ms()) == 0) alive = pump_in(c) && pump_out(c) && time_left(c, now_ms()) != 0;
     if (!alive) over(c);
 }
 

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
 import { DormouseError } from '../../../src/errors/index.ts';
 import { execRequest, startKit, within } from './kit.ts';
@@ -151,6 +152,22 @@ t.test('fifty at once, each with its own output', async (t) => {
     results.map(({ exitCode, stdout }) => [exitCode, text(stdout)]),
     Array.from({ length: 50 }, (_, i) => [i, `${i}\nin ${i}`]),
   );
+});
+
+t.test('a kit that comes to a request late does not hold that against the host', async (t) => {
+  for (const afterMs of [10, 20, 30, 40, 60, 80]) {
+    const results = Promise.all(Array.from({ length: 50 }, (_, i) => sh(`exit ${i}`)));
+    await delay(afterMs);
+    // It stands still while it starts the first of them, for longer than a connection may be without a hello.
+    process.kill(kit.pid, 'SIGSTOP');
+    await delay(1_200);
+    process.kill(kit.pid, 'SIGCONT');
+    t.same(
+      (await results).map(({ exitCode }) => exitCode),
+      Array.from({ length: 50 }, (_, i) => i),
+      `stopped after ${afterMs} ms`,
+    );
+  }
 });
 
 t.test(
