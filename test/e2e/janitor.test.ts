@@ -58,6 +58,7 @@ async function monitor(t: Test, sandbox: string): Promise<ChildProcess> {
   await until(() => exists(path.join(runDir, 'qmp.sock')), 'the monitor listens');
   return child;
 }
+
 /** A monitor of a sandbox whose journal cannot be read: that is left alone for as long as the journal is there. */
 async function unreadable(t: Test): Promise<{ id: string; child: ChildProcess }> {
   const id = newSandboxId();
@@ -68,6 +69,7 @@ async function unreadable(t: Test): Promise<{ id: string; child: ChildProcess }>
   await rename(made, path.join(sandboxes, id));
   return { id, child: await monitor(t, id) };
 }
+
 const lives = (child: ChildProcess): boolean => child.exitCode === null && child.signalCode === null;
 
 t.test('while the host runs', async (t) => {

@@ -1,7 +1,7 @@
-import path from 'node:path';
 import t, { type Test } from 'tap';
 import { qmpSocket } from '../../../src/drivers/vmm/qemu/command-line.ts';
 import { QmpClient } from '../../../src/drivers/vmm/qemu/qmp.ts';
+import { pathsOf, sandboxPaths } from '../../../src/paths.ts';
 import { monitorsIn } from '../../support/host-lab.ts';
 import { atRest, type HostView } from '../../support/host-process.ts';
 import { type Place, placesOf } from '../../support/kill-places.ts';
@@ -25,9 +25,9 @@ async function send(signal: NodeJS.Signals): Promise<void> {
 
 /** Stops the vCPUs, while no host is there that would mind. */
 async function freeze(): Promise<void> {
-  const runDir = path.join(lab.dataDir, 'store', 'sandboxes', guest.id, 'run');
+  const { run } = sandboxPaths(pathsOf(lab.dataDir), guest.id);
   const signal = AbortSignal.timeout(GUEST_TIMEOUT_S * 1000);
-  const monitor = await QmpClient.connect(qmpSocket(runDir), signal);
+  const monitor = await QmpClient.connect(qmpSocket(run), signal);
   await monitor.execute('stop', undefined, signal);
   monitor.close();
 }
